@@ -1,0 +1,15 @@
+//! HTTP.
+
+use crate::l7::{Dissector, Facts, Input, Probe, Proto, Transport};
+
+/// The dissector.
+pub const HTTP: Dissector = Dissector {
+    proto: Proto::HTTP,
+    transport: Transport::Tcp,
+    limit_bytes: 4096,
+    probe,
+};
+
+fn probe(_input: &Input, _facts: &mut Facts) -> Probe {
+    Probe::No
+}

@@ -1,0 +1,3 @@
+//! Wires the parts: arguments, configuration, threads, signals. Decides nothing.
+
+fn main() {}

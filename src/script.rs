@@ -1,0 +1,3 @@
+//! Scripts on the packet path: one Lua state a packet thread, its hooks, and what they may do to a flow.
+
+pub mod current;

@@ -2,6 +2,7 @@
 #![doc = ""]
 
 pub mod alerts;
+pub mod budget;
 pub mod config;
 pub mod counters;
 pub mod events;

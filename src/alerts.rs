@@ -58,6 +58,10 @@ impl Key {
             host: host.finish(),
         }
     }
+
+    fn rule(&self) -> (u16, u8) {
+        (self.script, self.status)
+    }
 }
 
 /// Whether an alert is to be told of.
@@ -96,8 +100,22 @@ impl Told {
 #[derive(Clone, Copy, Default)]
 struct Rule {
     of: Option<(u16, u8)>,
-    last_line: Micros,
+    last_line: Option<Micros>,
     held: u32,
+}
+
+impl Rule {
+    /// Whether it may have a line now: with how many alerts got none since its last one.
+    fn speaks(&mut self, now: Micros) -> Option<u32> {
+        if self
+            .last_line
+            .is_some_and(|last| now.since(last) < BETWEEN_LINES)
+        {
+            return None;
+        }
+        self.last_line = Some(now);
+        Some(std::mem::take(&mut self.held))
+    }
 }
 
 /// Which alerts to show. Conditions that are not given hold.
@@ -172,7 +190,9 @@ impl Alerts {
             self.ring.pop_front();
             self.keys.pop_front();
         }
-        let held = self.line_for(key, now);
+        let rule = self.rule(key.rule());
+        let held = rule.speaks(now);
+        rule.held = rule.held.saturating_add(u32::from(held.is_none()));
         self.ring.push_back(Entry {
             id: self.next_id,
             record: *record,
@@ -192,16 +212,32 @@ impl Alerts {
         }
     }
 
-    /// Tells of entries whose window is over while repeats of them got no line. To be called now and then.
+    /// Tells of what got no line and will get none by itself: repeats in windows that are over, and the latest
+    /// alert of a rule that had too many. To be called every second or so.
     pub fn due(&mut self, now: Micros, mut tell: impl FnMut(&Entry, Told)) {
         for at in 0..self.ring.len() {
             let entry = &self.ring[at];
             if entry.untold == 0 || now.since(entry.record.now.mono) < WINDOW {
                 continue;
             }
-            if let Some(held) = self.line_for(self.keys[at], now) {
+            if let Some(held) = self.rule(self.keys[at].rule()).speaks(now) {
                 let entry = &mut self.ring[at];
                 let repeated = std::mem::take(&mut entry.untold);
+                tell(entry, Told::Line { repeated, held });
+            }
+        }
+        for at in 0..RULES {
+            let Rule { of, held: 1.., .. } = self.rules[at] else {
+                continue;
+            };
+            let newest = |key: &Key| Some(key.rule()) == of;
+            let Some(newest) = self.keys.iter().rposition(newest) else {
+                continue;
+            };
+            if let Some(held) = self.rules[at].speaks(now) {
+                let entry = &mut self.ring[newest];
+                let repeated = std::mem::take(&mut entry.untold);
+                let held = held - 1; // the one that is told now
                 tell(entry, Told::Line { repeated, held });
             }
         }
@@ -212,28 +248,20 @@ impl Alerts {
         self.ring.iter().rev()
     }
 
-    /// Whether the rule of `key` may have a line now: with how many it was refused before.
-    fn line_for(&mut self, key: Key, now: Micros) -> Option<u32> {
-        let of = Some((key.script, key.status));
+    /// What is remembered of a rule; the one that has been silent longest makes room for a new one.
+    fn rule(&mut self, of: (u16, u8)) -> &mut Rule {
+        let of = Some(of);
         let at = self.rules.iter().position(|rule| rule.of == of);
-        let fresh = at.is_none();
         let at = at.unwrap_or_else(|| {
-            let oldest = |at: &usize| (self.rules[*at].held > 0, self.rules[*at].last_line);
-            (0..RULES).min_by_key(oldest).expect("RULES > 0")
-        });
-        let rule = &mut self.rules[at];
-        if fresh {
-            *rule = Rule {
+            let silent = |at: &usize| (self.rules[*at].held > 0, self.rules[*at].last_line);
+            let at = (0..RULES).min_by_key(silent).expect("RULES > 0");
+            self.rules[at] = Rule {
                 of,
-                last_line: now,
-                held: 0,
+                ..Rule::default()
             };
-        } else if now.since(rule.last_line) < BETWEEN_LINES {
-            rule.held = rule.held.saturating_add(1);
-            return None;
-        }
-        rule.last_line = now;
-        Some(std::mem::take(&mut rule.held))
+            at
+        });
+        &mut self.rules[at]
     }
 }
 
@@ -315,6 +343,60 @@ mod tests {
             ]
         );
         assert_eq!(alerts.newest().count(), 40);
+    }
+
+    #[test]
+    fn a_storm_that_ends_is_told_of_in_one_last_line() {
+        let mut alerts = Alerts::new(300);
+        for n in 0..10 {
+            alerts.push(&from(n, 0), &alert());
+        }
+        let mut lines = Vec::new();
+
+        for secs in [0, 1, 2] {
+            alerts.due(Micros::from_secs(secs), |entry, told| {
+                lines.push((secs, entry.id, told))
+            });
+        }
+
+        assert_eq!(
+            lines,
+            [(
+                1,
+                10,
+                Told::Line {
+                    repeated: 0,
+                    held: 8
+                }
+            )]
+        );
+    }
+
+    #[test]
+    fn asking_what_is_due_too_early_counts_nothing() {
+        let mut alerts = Alerts::new(300);
+        alerts.push(&at(0), &alert());
+        alerts.push(&at(1), &alert());
+        alerts.push(&from(9, 60_500), &alert());
+        let mut lines = Vec::new();
+
+        for millis in [60_600, 60_700, 61_500, 61_600] {
+            alerts.due(Micros::from_millis(millis), |entry, told| {
+                lines.push((millis, entry.id, told))
+            });
+        }
+
+        assert_eq!(
+            lines,
+            [(
+                61_500,
+                1,
+                Told::Line {
+                    repeated: 1,
+                    held: 0
+                }
+            )]
+        );
     }
 
     #[test]

@@ -203,7 +203,10 @@ mod tests {
         std::fs::remove_file(&file).expect("it was written above");
 
         let text = refused.expect("16 bytes are too few").to_string();
-        assert!(text.contains("large.mmdb") && text.contains("16 bytes"), "{text}");
+        assert!(
+            text.contains("large.mmdb") && text.contains("16 bytes"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -212,7 +215,9 @@ mod tests {
 
         for end in 0..whole.len() {
             if let Ok(reader) = Reader::from_source(whole[..end].to_vec()) {
-                let geo = Geo { databases: vec![reader] };
+                let geo = Geo {
+                    databases: vec![reader],
+                };
                 let _ = geo.place(IpAddr::from([10, 0, 0, 2]));
             }
         }

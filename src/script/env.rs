@@ -36,11 +36,17 @@ impl Cidr {
         match (self.address, address) {
             (IpAddr::V4(ours), IpAddr::V4(other)) => {
                 let differing = u32::from(ours) ^ u32::from(other);
-                differing.checked_shr(32 - u32::from(self.bits)).unwrap_or(0) == 0
+                differing
+                    .checked_shr(32 - u32::from(self.bits))
+                    .unwrap_or(0)
+                    == 0
             }
             (IpAddr::V6(ours), IpAddr::V6(other)) => {
                 let differing = u128::from(ours) ^ u128::from(other);
-                differing.checked_shr(128 - u32::from(self.bits)).unwrap_or(0) == 0
+                differing
+                    .checked_shr(128 - u32::from(self.bits))
+                    .unwrap_or(0)
+                    == 0
             }
             _ => false,
         }
@@ -61,6 +67,8 @@ impl Cidr {
 pub struct Env {
     /// Networks whose addresses are local.
     pub local_networks: Vec<Cidr>,
+    /// Networks the owner blacklists.
+    pub blacklisted_networks: Vec<Cidr>,
     /// Address databases, if the user has any.
     pub geo: Option<Geo>,
     /// Name of the interface as scripts see it.
@@ -71,17 +79,17 @@ pub struct Env {
     pub working_dir: String,
     /// The key-value store of `ntop.getCache` and its kin.
     pub store: RefCell<Store>,
-    /// Log lines scripts wrote in the second named first, and those left out since.
-    pub(crate) log_lines: Cell<LogLines>,
+    /// How much scripts have logged lately.
+    pub log_lines: Cell<LogLines>,
 }
 
 /// How much scripts have logged lately.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct LogLines {
+pub struct LogLines {
     second: u64,
     written: u32,
     /// Lines beyond the allowance.
-    pub(crate) left_out: u64,
+    pub left_out: u64,
 }
 
 /// Log lines all scripts together may write in a second of engine time.
@@ -90,7 +98,16 @@ const LOG_LINES_PER_SECOND: u32 = 20;
 impl Env {
     /// Whether `address` is in one of the local networks.
     pub fn is_local(&self, address: IpAddr) -> bool {
-        self.local_networks.iter().any(|network| network.contains(address))
+        self.local_networks
+            .iter()
+            .any(|network| network.contains(address))
+    }
+
+    /// Whether `address` is in one of the blacklisted networks.
+    pub fn is_blacklisted(&self, address: IpAddr) -> bool {
+        self.blacklisted_networks
+            .iter()
+            .any(|network| network.contains(address))
     }
 
     /// Whether `address` is multicast or a broadcast address.
@@ -99,12 +116,19 @@ impl Env {
             IpAddr::V4(v4) => v4.is_broadcast() || v4.is_multicast(),
             IpAddr::V6(v6) => v6.is_multicast(),
         };
-        broadcast || self.local_networks.iter().any(|network| network.broadcasts_to(address))
+        broadcast
+            || self
+                .local_networks
+                .iter()
+                .any(|network| network.broadcasts_to(address))
     }
 
     /// Where `address` is; nothing known without databases.
     pub fn place(&self, address: IpAddr) -> Place<'_> {
-        self.geo.as_ref().map(|geo| geo.place(address)).unwrap_or_default()
+        self.geo
+            .as_ref()
+            .map(|geo| geo.place(address))
+            .unwrap_or_default()
     }
 
     /// Lines scripts wanted logged and that were too many.
@@ -133,7 +157,10 @@ mod tests {
 
     fn env(networks: &[&str]) -> Env {
         Env {
-            local_networks: networks.iter().filter_map(|text| Cidr::parse(text)).collect(),
+            local_networks: networks
+                .iter()
+                .filter_map(|text| Cidr::parse(text))
+                .collect(),
             ..Env::default()
         }
     }
@@ -184,7 +211,9 @@ mod tests {
     fn logging_starts_over_every_second() {
         let env = env(&[]);
 
-        let first = (0..25).filter(|_| env.may_log(Micros::from_secs(1))).count();
+        let first = (0..25)
+            .filter(|_| env.may_log(Micros::from_secs(1)))
+            .count();
         let second = env.may_log(Micros::from_secs(2));
 
         assert_eq!(first, 20);

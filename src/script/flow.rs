@@ -70,7 +70,12 @@ impl Api<'_> {
             if !slot.active {
                 return Ok(Answer(None));
             }
-            read(&View { lua, slot: &slot, env: &env }).map(Answer)
+            read(&View {
+                lua,
+                slot: &slot,
+                env: &env,
+            })
+            .map(Answer)
         })?;
         self.table.raw_set(name, function)
     }

@@ -31,19 +31,29 @@ pub fn install(lua: &Lua, env: &Rc<Env>) -> mlua::Result<()> {
         table.raw_set("name", names.interface_name.as_str())?;
         table.raw_set("description", names.interface_name.as_str())?;
         table.raw_set("type", "nfqueue")?;
-        for counted in ["stats", "stats_since_reset", "anomalies", "ndpi", "ndpi_categories"] {
+        for counted in [
+            "stats",
+            "stats_since_reset",
+            "anomalies",
+            "ndpi",
+            "ndpi_categories",
+        ] {
             table.raw_set(counted, lua.create_table()?)?;
         }
         Ok(table)
     })?;
     set(lua, &table, "getnDPIProtoId", |_, name: Value| {
-        Ok(text(&name).and_then(|name| Proto::by_name(&name)).map_or(-1, |proto| i64::from(proto.0)))
+        Ok(text(&name)
+            .and_then(|name| Proto::by_name(&name))
+            .map_or(-1, |proto| i64::from(proto.0)))
     })?;
     set(lua, &table, "getnDPIProtoName", |_, id: Value| {
         Ok(number(&id).map_or(Proto::UNKNOWN, Proto).name())
     })?;
     set(lua, &table, "getnDPICategoryId", |_, name: Value| {
-        Ok(text(&name).and_then(|name| Category::by_name(&name)).map_or(-1, |category| i64::from(category.0)))
+        Ok(text(&name)
+            .and_then(|name| Category::by_name(&name))
+            .map_or(-1, |category| i64::from(category.0)))
     })?;
     set(lua, &table, "getnDPICategoryName", |_, id: Value| {
         Ok(number(&id).map_or(Category(0), Category).name())

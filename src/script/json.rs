@@ -47,7 +47,10 @@ pub fn to_json(value: &Value, limit_bytes: usize) -> Result<String, JsonError> {
 /// The value of a whole text; `null` is nil.
 pub fn from_json(lua: &Lua, text: &str) -> Result<Value, JsonError> {
     let (value, end) = read(lua, text.as_bytes(), 0, &Value::Nil)?;
-    match text.as_bytes()[end..].iter().position(|byte| !byte.is_ascii_whitespace()) {
+    match text.as_bytes()[end..]
+        .iter()
+        .position(|byte| !byte.is_ascii_whitespace())
+    {
         None => Ok(value),
         Some(at) => Err(JsonError::Syntax {
             position: end + at + 1,
@@ -78,11 +81,16 @@ pub fn module(lua: &Lua) -> mlua::Result<Table> {
 const NULL_MARK: &str = "__tojson";
 
 /// `decode(text [, position [, null]])`: value and next position, or nil, position and message.
-fn decode(lua: &Lua, (text, position, null): (Value, Option<i64>, Value)) -> mlua::Result<MultiValue> {
+fn decode(
+    lua: &Lua,
+    (text, position, null): (Value, Option<i64>, Value),
+) -> mlua::Result<MultiValue> {
     let found = match &text {
         Value::String(text) => {
             let bytes = text.as_bytes();
-            let start = usize::try_from(position.unwrap_or(1)).unwrap_or(1).saturating_sub(1);
+            let start = usize::try_from(position.unwrap_or(1))
+                .unwrap_or(1)
+                .saturating_sub(1);
             read(lua, &bytes, start.min(bytes.len()), &null)
         }
         other => Err(JsonError::Syntax {
@@ -98,7 +106,11 @@ fn decode(lua: &Lua, (text, position, null): (Value, Option<i64>, Value)) -> mlu
                 _ => 1,
             };
             let message = lua.create_string(error.to_string())?;
-            vec![Value::Nil, Value::Integer(position as i64), Value::String(message)]
+            vec![
+                Value::Nil,
+                Value::Integer(position as i64),
+                Value::String(message),
+            ]
         }
     };
     Ok(MultiValue::from_vec(answer))
@@ -107,7 +119,9 @@ fn decode(lua: &Lua, (text, position, null): (Value, Option<i64>, Value)) -> mlu
 /// The value that begins at `start`, and where it ends.
 fn read(lua: &Lua, text: &[u8], start: usize, null: &Value) -> Result<(Value, usize), JsonError> {
     if text.len() > MAX_SCRIPT_TEXT {
-        return Err(JsonError::TooLong { limit_bytes: MAX_SCRIPT_TEXT });
+        return Err(JsonError::TooLong {
+            limit_bytes: MAX_SCRIPT_TEXT,
+        });
     }
     let rest = &text[start..];
     let mut stream = serde_json::Deserializer::from_slice(rest);
@@ -182,7 +196,10 @@ impl<'de> Visitor<'de> for Build<'_> {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
-        self.lua.create_string(value).map(Value::String).map_err(E::custom)
+        self.lua
+            .create_string(value)
+            .map(Value::String)
+            .map_err(E::custom)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
@@ -243,7 +260,11 @@ impl Writer {
     fn table(&mut self, table: &Table) -> Result<(), JsonError> {
         let this = table.to_pointer();
         if self.within.len() == MAX_DEPTH || self.within.contains(&this) {
-            return if self.strict { Err(JsonError::TooDeep) } else { self.push("null") };
+            return if self.strict {
+                Err(JsonError::TooDeep)
+            } else {
+                self.push("null")
+            };
         }
         self.within.push(this);
         match self.array_len(table)? {
@@ -331,19 +352,27 @@ impl Writer {
     }
 
     fn too_long(&self) -> JsonError {
-        JsonError::TooLong { limit_bytes: self.limit_bytes }
+        JsonError::TooLong {
+            limit_bytes: self.limit_bytes,
+        }
     }
 }
 
 fn is_json(value: &Value) -> bool {
     matches!(
         value,
-        Value::Boolean(_) | Value::Integer(_) | Value::Number(_) | Value::String(_) | Value::Table(_)
+        Value::Boolean(_)
+            | Value::Integer(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Table(_)
     )
 }
 
 fn is_null(table: &Table) -> bool {
-    table.metatable().is_some_and(|marks| marks.contains_key(NULL_MARK).unwrap_or(false))
+    table
+        .metatable()
+        .is_some_and(|marks| marks.contains_key(NULL_MARK).unwrap_or(false))
 }
 
 #[cfg(test)]
@@ -376,7 +405,10 @@ mod tests {
     fn what_json_cannot_hold_is_left_out_and_does_no_harm() {
         let lua = Lua::new();
 
-        assert_eq!(encoded(&lua, "{a = print, b = 1}").as_deref(), Ok(r#"{"b":1}"#));
+        assert_eq!(
+            encoded(&lua, "{a = print, b = 1}").as_deref(),
+            Ok(r#"{"b":1}"#)
+        );
         assert_eq!(encoded(&lua, "{print, 1}").as_deref(), Ok("[null,1]"));
         let cycle = "(function() local t = {a = 1}; t.t = t; return t end)()";
         assert_eq!(encoded(&lua, cycle).as_deref(), Ok(r#"{"a":1,"t":null}"#));
@@ -390,14 +422,23 @@ mod tests {
 
         let refused = Err(JsonError::TooLong { limit_bytes: 1000 });
         assert_eq!(encoded(&lua, "('x'):rep(999)"), refused);
-        assert_eq!(encoded(&lua, "(function() local t = {} for i = 1, 600 do t[i] = 1 end return t end)()"), refused);
+        assert_eq!(
+            encoded(
+                &lua,
+                "(function() local t = {} for i = 1, 600 do t[i] = 1 end return t end)()"
+            ),
+            refused
+        );
     }
 
     #[test]
     fn a_whole_text_is_read_and_anything_after_it_is_an_error() {
         let lua = Lua::new();
 
-        let value = from_json(&lua, r#" {"items":["59",2.5,null,{"a":[]}],"n":9007199254740993} "#);
+        let value = from_json(
+            &lua,
+            r#" {"items":["59",2.5,null,{"a":[]}],"n":9007199254740993} "#,
+        );
         let value = value.expect("this is JSON");
         assert_eq!(
             to_json(&value, 1000).as_deref(),
@@ -415,7 +456,10 @@ mod tests {
     fn brackets_without_end_are_an_error_and_no_overflow() {
         let lua = Lua::new();
 
-        assert!(matches!(from_json(&lua, &"[".repeat(100_000)), Err(JsonError::Syntax { .. })));
+        assert!(matches!(
+            from_json(&lua, &"[".repeat(100_000)),
+            Err(JsonError::Syntax { .. })
+        ));
     }
 
     proptest! {

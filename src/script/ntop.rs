@@ -40,7 +40,11 @@ struct Api<'a> {
 }
 
 impl Api<'_> {
-    fn function<A, R>(&self, name: &str, call: impl Fn(&Lua, A) -> mlua::Result<R> + 'static) -> mlua::Result<()>
+    fn function<A, R>(
+        &self,
+        name: &str,
+        call: impl Fn(&Lua, A) -> mlua::Result<R> + 'static,
+    ) -> mlua::Result<()>
     where
         A: FromLuaMulti,
         R: IntoLuaMulti,
@@ -88,7 +92,12 @@ fn texts(api: &Api) -> mlua::Result<()> {
     type Set = (LuaString, LuaString, Option<f64>);
     for name in ["setCache", "setPref"] {
         api.stored(name, |_, store, now, (key, value, expire_s): Set| {
-            store.set_text(&key.as_bytes(), &value.as_bytes(), expiry(now, expire_s), now);
+            store.set_text(
+                &key.as_bytes(),
+                &value.as_bytes(),
+                expiry(now, expire_s),
+                now,
+            );
             Ok(())
         })?;
     }
@@ -98,18 +107,32 @@ fn texts(api: &Api) -> mlua::Result<()> {
             Ok(())
         })?;
     }
-    api.stored("setnxCache", |_, store, now, (key, value, expire_s): Set| {
-        let new = !store.contains(&key.as_bytes(), now);
-        Ok(new && store.set_text(&key.as_bytes(), &value.as_bytes(), expiry(now, expire_s), now))
-    })?;
-    api.stored("incrCache", |_, store, now, (key, by): (LuaString, Option<i64>)| {
-        let key = key.as_bytes();
-        let held = store.text(&key, now).and_then(|text| std::str::from_utf8(text).ok());
-        let held: i64 = held.and_then(|text| text.parse().ok()).unwrap_or(0);
-        let sum = held.saturating_add(by.unwrap_or(1));
-        store.set_text(&key, sum.to_string().as_bytes(), None, now);
-        Ok(sum)
-    })?;
+    api.stored(
+        "setnxCache",
+        |_, store, now, (key, value, expire_s): Set| {
+            let new = !store.contains(&key.as_bytes(), now);
+            Ok(new
+                && store.set_text(
+                    &key.as_bytes(),
+                    &value.as_bytes(),
+                    expiry(now, expire_s),
+                    now,
+                ))
+        },
+    )?;
+    api.stored(
+        "incrCache",
+        |_, store, now, (key, by): (LuaString, Option<i64>)| {
+            let key = key.as_bytes();
+            let held = store
+                .text(&key, now)
+                .and_then(|text| std::str::from_utf8(text).ok());
+            let held: i64 = held.and_then(|text| text.parse().ok()).unwrap_or(0);
+            let sum = held.saturating_add(by.unwrap_or(1));
+            store.set_text(&key, sum.to_string().as_bytes(), None, now);
+            Ok(sum)
+        },
+    )?;
     api.stored("existsCache", |_, store, now, key: LuaString| {
         Ok(store.contains(&key.as_bytes(), now))
     })?;
@@ -137,10 +160,13 @@ fn collections(api: &Api) -> mlua::Result<()> {
     api.stored("getHashCache", |lua, store, now, (key, field): Two| {
         or_empty(lua, store.field(&key.as_bytes(), &field.as_bytes(), now))
     })?;
-    api.stored("setHashCache", |_, store, now, (key, field, value): Three| {
-        store.set_field(&key.as_bytes(), &field.as_bytes(), &value.as_bytes(), now);
-        Ok(())
-    })?;
+    api.stored(
+        "setHashCache",
+        |_, store, now, (key, field, value): Three| {
+            store.set_field(&key.as_bytes(), &field.as_bytes(), &value.as_bytes(), now);
+            Ok(())
+        },
+    )?;
     api.stored("delHashCache", |_, store, _, (key, field): Two| {
         store.remove_field(&key.as_bytes(), &field.as_bytes());
         Ok(())
@@ -203,20 +229,25 @@ fn lists(api: &Api) -> mlua::Result<()> {
         })?;
     }
     api.stored("llenCache", |_, store, now, key: LuaString| {
-        Ok(store.list(&key.as_bytes(), now).map_or(0, |list| list.len()))
+        Ok(store
+            .list(&key.as_bytes(), now)
+            .map_or(0, |list| list.len()))
     })?;
     type Range = (LuaString, Option<i64>, Option<i64>);
-    api.stored("lrangeCache", |lua, store, now, (key, first, last): Range| {
-        let Some(list) = store.list(&key.as_bytes(), now) else {
-            return Ok(None);
-        };
-        let table = lua.create_table()?;
-        let (first, end) = range(list.len(), first, last);
-        for text in list.iter().take(end).skip(first).take(MAX_RANGE) {
-            table.raw_push(lua.create_string(text)?)?;
-        }
-        Ok(Some(table))
-    })?;
+    api.stored(
+        "lrangeCache",
+        |lua, store, now, (key, first, last): Range| {
+            let Some(list) = store.list(&key.as_bytes(), now) else {
+                return Ok(None);
+            };
+            let table = lua.create_table()?;
+            let (first, end) = range(list.len(), first, last);
+            for text in list.iter().take(end).skip(first).take(MAX_RANGE) {
+                table.raw_push(lua.create_string(text)?)?;
+            }
+            Ok(Some(table))
+        },
+    )?;
     api.stored("ltrimCache", |_, store, now, (key, first, last): Range| {
         let key = key.as_bytes();
         let len = store.list(&key, now).map_or(0, |list| list.len());
@@ -235,7 +266,11 @@ fn lists(api: &Api) -> mlua::Result<()> {
 /// index of the first, and of the first no longer meant.
 fn range(len: usize, first: Option<i64>, last: Option<i64>) -> (usize, usize) {
     let at = |index: i64| {
-        let index = if index < 0 { index.saturating_add(len as i64) } else { index };
+        let index = if index < 0 {
+            index.saturating_add(len as i64)
+        } else {
+            index
+        };
         index.clamp(-1, len as i64)
     };
     let first = at(first.unwrap_or(0)).max(0) as usize;
@@ -278,16 +313,23 @@ fn product(api: &Api) -> mlua::Result<()> {
 
 fn system(api: &Api) -> mlua::Result<()> {
     let current = Rc::clone(api.current);
-    api.function("gettimemsec", move |_, ()| Ok(current.borrow().now.wall.0 as f64 / 1e6))?;
+    api.function("gettimemsec", move |_, ()| {
+        Ok(current.borrow().now.wall.0 as f64 / 1e6)
+    })?;
     let current = Rc::clone(api.current);
     api.function("getticks", move |_, ()| Ok(current.borrow().now.mono.0))?;
     api.constant("getticksfreq", 1_000_000)?;
     api.function("msleep", |_, _: Value| -> mlua::Result<()> {
-        Err(mlua::Error::runtime("msleep is refused: packets wait for this script"))
+        Err(mlua::Error::runtime(
+            "msleep is refused: packets wait for this script",
+        ))
     })?;
     api.function("md5", |_, text: LuaString| {
         let digest = Md5::digest(&*text.as_bytes());
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        Ok(digest
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>())
     })?;
     api.function("isIPv6", |_, text: Value| {
         let text = text.as_string().and_then(|text| text.to_str().ok());
@@ -307,7 +349,12 @@ fn system(api: &Api) -> mlua::Result<()> {
     }
     api.function("readdir", |lua, _: Value| lua.create_table())?;
     let (current, env) = (Rc::clone(api.current), Rc::clone(api.env));
-    type Trace = (Option<i64>, Option<LuaString>, Option<i64>, Option<LuaString>);
+    type Trace = (
+        Option<i64>,
+        Option<LuaString>,
+        Option<i64>,
+        Option<LuaString>,
+    );
     api.function("traceEvent", move |_, (level, file, line, text): Trace| {
         let level = match level.unwrap_or(2) {
             i64::MIN..=0 => log::Level::Error,
@@ -317,8 +364,12 @@ fn system(api: &Api) -> mlua::Result<()> {
             4.. => log::Level::Trace,
         };
         if log::log_enabled!(target: "script", level) && env.may_log(current.borrow().now.mono) {
-            let file = file.map(|file| printable(&file.as_bytes())).unwrap_or_default();
-            let text = text.map(|text| printable(&text.as_bytes())).unwrap_or_default();
+            let file = file
+                .map(|file| printable(&file.as_bytes()))
+                .unwrap_or_default();
+            let text = text
+                .map(|text| printable(&text.as_bytes()))
+                .unwrap_or_default();
             log::log!(target: "script", level, "{file}:{} {text}", line.unwrap_or(0));
         }
         Ok(())
@@ -350,7 +401,11 @@ mod tests {
             (-99, -99, (0, 0)),
             (i64::MIN, i64::MAX, (0, 3)),
         ] {
-            assert_eq!(range(3, Some(first), Some(last)), expected, "{first} {last}");
+            assert_eq!(
+                range(3, Some(first), Some(last)),
+                expected,
+                "{first} {last}"
+            );
         }
     }
 

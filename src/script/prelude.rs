@@ -54,14 +54,32 @@ pub fn install(lua: &Lua, current: &Current, env: &Rc<Env>) -> mlua::Result<Vec<
 }
 
 /// As [`install`], for states whose scripts have no flow.
-pub fn install_without_flow(lua: &Lua, current: &Current, env: &Rc<Env>) -> mlua::Result<Vec<Module>> {
+pub fn install_without_flow(
+    lua: &Lua,
+    current: &Current,
+    env: &Rc<Env>,
+) -> mlua::Result<Vec<Module>> {
     ntop::install(lua, current, env)?;
     interface::install(lua, env)?;
 
-    let format_utils: Table =
-        run(lua, "format_utils", include_str!("lua/format_utils.lua"), ())?;
-    run::<()>(lua, "lua_utils", include_str!("lua/lua_utils.lua"), &format_utils)?;
-    let plugins_utils = run(lua, "plugins_utils", include_str!("lua/plugins_utils.lua"), ())?;
+    let format_utils: Table = run(
+        lua,
+        "format_utils",
+        include_str!("lua/format_utils.lua"),
+        (),
+    )?;
+    run::<()>(
+        lua,
+        "lua_utils",
+        include_str!("lua/lua_utils.lua"),
+        &format_utils,
+    )?;
+    let plugins_utils = run(
+        lua,
+        "plugins_utils",
+        include_str!("lua/plugins_utils.lua"),
+        (),
+    )?;
     let os_utils = run(lua, "os_utils", include_str!("lua/os_utils.lua"), ())?;
     let ts_utils: Table = run(lua, "ts_utils", include_str!("lua/ts_utils.lua"), ())?;
     let names = lua.create_table()?;
@@ -70,8 +88,12 @@ pub fn install_without_flow(lua: &Lua, current: &Current, env: &Rc<Env>) -> mlua
         names.raw_set(*id, *name)?;
         texts.raw_set(*id, *text)?;
     }
-    let flow_risk_utils =
-        run(lua, "flow_risk_utils", include_str!("lua/flow_risk_utils.lua"), (names, texts))?;
+    let flow_risk_utils = run(
+        lua,
+        "flow_risk_utils",
+        include_str!("lua/flow_risk_utils.lua"),
+        (names, texts),
+    )?;
     let json = json::module(lua)?;
 
     // These only define globals, which are there already.

@@ -76,7 +76,13 @@ impl Store {
     }
 
     /// Puts `text` under `key`, whatever was there, until `expires`.
-    pub fn set_text(&mut self, key: &[u8], text: &[u8], expires: Option<Micros>, now: Micros) -> bool {
+    pub fn set_text(
+        &mut self,
+        key: &[u8],
+        text: &[u8],
+        expires: Option<Micros>,
+        now: Micros,
+    ) -> bool {
         self.remove(key);
         if !self.room_for(key.len() + text.len() + ENTRY_BYTES, &[key, text], now) {
             return false;
@@ -107,7 +113,11 @@ impl Store {
     }
 
     /// All fields of the hash under `key`, if there is one.
-    pub fn fields(&mut self, key: &[u8], now: Micros) -> Option<impl Iterator<Item = (&[u8], &[u8])>> {
+    pub fn fields(
+        &mut self,
+        key: &[u8],
+        now: Micros,
+    ) -> Option<impl Iterator<Item = (&[u8], &[u8])>> {
         match self.live(key, now) {
             Some(Value::Hash(hash)) => Some(hash.iter().map(|(field, text)| (&**field, &**text))),
             _ => None,
@@ -117,8 +127,12 @@ impl Store {
     /// Sets a field of the hash under `key`, making the hash if need be.
     pub fn set_field(&mut self, key: &[u8], field: &[u8], text: &[u8], now: Micros) -> bool {
         self.remove_field(key, field);
-        if !self.make(key, now, |value| matches!(value, Value::Hash(_)), || Value::Hash(BTreeMap::new()))
-            || !self.room_for(field.len() + text.len() + ENTRY_BYTES, &[field, text], now)
+        if !self.make(
+            key,
+            now,
+            |value| matches!(value, Value::Hash(_)),
+            || Value::Hash(BTreeMap::new()),
+        ) || !self.room_for(field.len() + text.len() + ENTRY_BYTES, &[field, text], now)
         {
             self.drop_empty(key);
             return false;
@@ -152,8 +166,12 @@ impl Store {
     /// Adds a member to the set under `key`, making the set if need be.
     pub fn add_member(&mut self, key: &[u8], member: &[u8], now: Micros) -> bool {
         self.remove_member(key, member);
-        if !self.make(key, now, |value| matches!(value, Value::Set(_)), || Value::Set(BTreeSet::new()))
-            || !self.room_for(member.len() + ENTRY_BYTES, &[member], now)
+        if !self.make(
+            key,
+            now,
+            |value| matches!(value, Value::Set(_)),
+            || Value::Set(BTreeSet::new()),
+        ) || !self.room_for(member.len() + ENTRY_BYTES, &[member], now)
         {
             self.drop_empty(key);
             return false;
@@ -186,8 +204,12 @@ impl Store {
 
     /// Puts `text` at one end of the list under `key`, making the list if need be.
     pub fn push(&mut self, key: &[u8], side: Side, text: &[u8], now: Micros) -> bool {
-        if !self.make(key, now, |value| matches!(value, Value::List(_)), || Value::List(VecDeque::new()))
-            || !self.room_for(text.len() + ENTRY_BYTES, &[text], now)
+        if !self.make(
+            key,
+            now,
+            |value| matches!(value, Value::List(_)),
+            || Value::List(VecDeque::new()),
+        ) || !self.room_for(text.len() + ENTRY_BYTES, &[text], now)
         {
             self.drop_empty(key);
             return false;
@@ -228,7 +250,13 @@ impl Store {
     }
 
     /// Makes sure that a value of the wanted kind is under `key`; one of another kind gives way.
-    fn make(&mut self, key: &[u8], now: Micros, wanted: fn(&Value) -> bool, new: fn() -> Value) -> bool {
+    fn make(
+        &mut self,
+        key: &[u8],
+        now: Micros,
+        wanted: fn(&Value) -> bool,
+        new: fn() -> Value,
+    ) -> bool {
         if self.live(key, now).is_some_and(|value| wanted(value)) {
             return true;
         }
@@ -236,7 +264,10 @@ impl Store {
         if !self.room_for(key.len() + ENTRY_BYTES, &[key], now) {
             return false;
         }
-        let entry = Entry { value: new(), expires: None };
+        let entry = Entry {
+            value: new(),
+            expires: None,
+        };
         self.entries.insert(key.into(), entry);
         true
     }
@@ -253,7 +284,8 @@ impl Store {
             self.swept_at_secs = Some(now.as_secs());
             self.sweep(now);
         }
-        let fits = self.used + bytes <= LIMIT_BYTES && texts.iter().all(|text| text.len() <= MAX_TEXT);
+        let fits =
+            self.used + bytes <= LIMIT_BYTES && texts.iter().all(|text| text.len() <= MAX_TEXT);
         self.used += if fits { bytes } else { 0 };
         self.refused += u64::from(!fits);
         fits
@@ -263,7 +295,11 @@ impl Store {
         let mut freed = 0;
         self.entries.retain(|key, entry| {
             let stays = entry.expires.is_none_or(|at| at > now);
-            freed += if stays { 0 } else { key.len() + entry.value.bytes() + ENTRY_BYTES };
+            freed += if stays {
+                0
+            } else {
+                key.len() + entry.value.bytes() + ENTRY_BYTES
+            };
             stays
         });
         self.used -= freed;
@@ -275,7 +311,10 @@ impl Value {
     fn bytes(&self) -> usize {
         match self {
             Value::Text(text) => text.len(),
-            Value::Hash(hash) => hash.iter().map(|(k, v)| k.len() + v.len() + ENTRY_BYTES).sum(),
+            Value::Hash(hash) => hash
+                .iter()
+                .map(|(k, v)| k.len() + v.len() + ENTRY_BYTES)
+                .sum(),
             Value::Set(set) => set.iter().map(|text| text.len() + ENTRY_BYTES).sum(),
             Value::List(list) => list.iter().map(|text| text.len() + ENTRY_BYTES).sum(),
         }

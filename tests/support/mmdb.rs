@@ -4,15 +4,19 @@
 pub enum Field {
     /// UTF-8, at most 284 bytes.
     Text(&'static str),
+    /// Unsigned 16 bit.
+    Short(u16),
     /// Unsigned 32 bit.
     Number(u32),
+    /// Unsigned 64 bit.
+    Long(u64),
     /// Double.
     Float(f64),
     /// At most 284 entries.
     Map(Vec<(&'static str, Field)>),
 }
 
-use Field::{Float, Map, Number, Text};
+use Field::{Float, Long, Map, Number, Short, Text};
 
 /// 10.0.0.0/8 is in Beijing, 203.0.113.0/24 in Paris; the rest of the world is unknown.
 pub fn sample() -> Vec<u8> {
@@ -32,8 +36,16 @@ pub fn sample() -> Vec<u8> {
         ])
     };
     database(&[
-        ([10, 0, 0, 0], 8, place("CN", "Beijing", 39.9, 116.4, 64_500)),
-        ([203, 0, 113, 0], 24, place("FR", "Paris", 48.9, 2.4, 64_501)),
+        (
+            [10, 0, 0, 0],
+            8,
+            place("CN", "Beijing", 39.9, 116.4, 64_500),
+        ),
+        (
+            [203, 0, 113, 0],
+            24,
+            place("FR", "Paris", 48.9, 2.4, 64_501),
+        ),
     ])
 }
 
@@ -77,15 +89,15 @@ pub fn database(networks: &[([u8; 4], u8, Field)]) -> Vec<u8> {
     write(
         &mut file,
         &Map(vec![
-            ("binary_format_major_version", Number(2)),
-            ("binary_format_minor_version", Number(0)),
-            ("build_epoch", Number(1_600_000_000)),
+            ("binary_format_major_version", Short(2)),
+            ("binary_format_minor_version", Short(0)),
+            ("build_epoch", Long(1_600_000_000)),
             ("database_type", Text("Flowreeve-Test")),
             ("description", Map(vec![("en", Text("made by a test"))])),
-            ("ip_version", Number(4)),
+            ("ip_version", Short(4)),
             ("languages", Map(vec![])),
             ("node_count", Number(count as u32)),
-            ("record_size", Number(24)),
+            ("record_size", Short(24)),
         ]),
     );
     file
@@ -105,6 +117,14 @@ fn write(out: &mut Vec<u8>, field: &Field) {
         }
         Float(value) => {
             out.push(3 << 5 | 8);
+            out.extend_from_slice(&value.to_be_bytes());
+        }
+        Short(value) => {
+            out.push(5 << 5 | 2);
+            out.extend_from_slice(&value.to_be_bytes());
+        }
+        Long(value) => {
+            out.extend_from_slice(&[8, 2]); // an extended type: 7 more than its second byte
             out.extend_from_slice(&value.to_be_bytes());
         }
         Number(value) => {

@@ -60,7 +60,10 @@ fn counters(api: &Api) -> mlua::Result<()> {
 fn tcp_state(api: &Api) -> mlua::Result<()> {
     api.get("isTwhOK", |v| Ok(v.flow().has(flag::HANDSHAKE)))?;
     api.get("isTCPConnecting", |v| {
-        Ok(matches!(v.flow().tcp, tcp::State::SynSent | tcp::State::SynReceived))
+        Ok(matches!(
+            v.flow().tcp,
+            tcp::State::SynSent | tcp::State::SynReceived
+        ))
     })?;
     api.get("isTCPConnectionRefused", |v| {
         let [client, server] = v.flow().tcp_flags;
@@ -68,14 +71,21 @@ fn tcp_state(api: &Api) -> mlua::Result<()> {
     })?;
     api.get("getClientTCPIssues", |v| Ok(tcp_issues(v, Peer::Client)))?;
     api.get("getServerTCPIssues", |v| Ok(tcp_issues(v, Peer::Server)))?;
-    api.get("getClientRetrPercentage", |v| Ok(retransmitted_share(v, Peer::Client)))?;
-    api.get("getServerRetrPercentage", |v| Ok(retransmitted_share(v, Peer::Server)))?;
+    api.get("getClientRetrPercentage", |v| {
+        Ok(retransmitted_share(v, Peer::Client))
+    })?;
+    api.get("getServerRetrPercentage", |v| {
+        Ok(retransmitted_share(v, Peer::Server))
+    })?;
     api.get("getTCPStats", |v| {
         let stats = v.lua.create_table()?;
         if v.is_tcp() {
             for (prefix, dir) in [("cli2srv", Dir::ToServer), ("srv2cli", Dir::ToClient)] {
                 let at = dir as usize;
-                stats.raw_set(format!("{prefix}.retransmissions"), v.flow().retransmitted[at])?;
+                stats.raw_set(
+                    format!("{prefix}.retransmissions"),
+                    v.flow().retransmitted[at],
+                )?;
                 stats.raw_set(format!("{prefix}.out_of_order"), v.flow().out_of_order[at])?;
                 stats.raw_set(format!("{prefix}.lost"), 0)?; // not told from out of order
             }
@@ -83,7 +93,11 @@ fn tcp_state(api: &Api) -> mlua::Result<()> {
         Ok(stats)
     })?;
     // What is not measured is an empty table, as for any metadata that is not there.
-    for name in ["getClient2ServerIAT", "getServer2ClientIAT", "isTcpZeroWinAlert"] {
+    for name in [
+        "getClient2ServerIAT",
+        "getServer2ClientIAT",
+        "isTcpZeroWinAlert",
+    ] {
         api.get(name, |v| v.lua.create_table())?;
     }
     Ok(())
@@ -116,10 +130,16 @@ fn peers(api: &Api) -> mlua::Result<()> {
         api.get(unicast, move |v| Ok(!v.is_broadcast_or_multicast(peer)))?;
         api.get(no_ip, move |v| Ok(v.address(peer).is_unspecified()))?;
     }
-    api.find("getClientMac", |v| v.client_mac_text().map(|mac| v.text(mac)).transpose())?;
+    api.find("getClientMac", |v| {
+        v.client_mac_text().map(|mac| v.text(mac)).transpose()
+    })?;
     api.find("getServerMac", |_| Ok(None::<bool>))?; // the queue shows the sender's side only
     for name in ["isUnicast", "is_unicast"] {
-        api.get(name, |v| Ok(!Peer::BOTH.iter().any(|peer| v.is_broadcast_or_multicast(*peer))))?;
+        api.get(name, |v| {
+            Ok(!Peer::BOTH
+                .iter()
+                .any(|peer| v.is_broadcast_or_multicast(*peer)))
+        })?;
     }
     api.get("getUnicastInfo", |v| {
         let info = v.lua.create_table()?;
@@ -133,10 +153,17 @@ fn peers(api: &Api) -> mlua::Result<()> {
         ("isRemoteToLocal", [false, true]),
         ("isRemoteToRemote", [false, false]),
     ] {
-        api.get(name, move |v| Ok(Peer::BOTH.map(|peer| v.is_local(peer)) == local))?;
+        api.get(name, move |v| {
+            Ok(Peer::BOTH.map(|peer| v.is_local(peer)) == local)
+        })?;
     }
     api.get("direction", |v| {
-        let names = ["local@local", "local@remote", "remote@local", "remote2remote"];
+        let names = [
+            "local@local",
+            "local@remote",
+            "remote@local",
+            "remote2remote",
+        ];
         v.text(match Peer::BOTH.map(|peer| v.is_local(peer)) {
             [true, true] => names[0],
             [true, false] => names[1],
@@ -198,11 +225,20 @@ fn geography(api: &Api) -> mlua::Result<()> {
 }
 
 fn policy(api: &Api) -> mlua::Result<()> {
-    api.get("isBlacklisted", |v| Ok(v.flow().l7.category() == MALWARE))?;
+    api.get("isBlacklisted", |v| {
+        let malware = v.flow().l7.category() == MALWARE;
+        Ok(malware || Peer::BOTH.iter().any(|peer| v.is_blacklisted(*peer)))
+    })?;
     api.get("getBlacklistedInfo", |v| {
         let info = v.lua.create_table()?;
-        if v.flow().l7.category() == MALWARE {
-            info.raw_set("blacklisted.cat", true)?;
+        for (key, listed) in [
+            ("blacklisted.cli", v.is_blacklisted(Peer::Client)),
+            ("blacklisted.srv", v.is_blacklisted(Peer::Server)),
+            ("blacklisted.cat", v.flow().l7.category() == MALWARE),
+        ] {
+            if listed {
+                info.raw_set(key, true)?;
+            }
         }
         Ok(info)
     })?;

@@ -46,7 +46,11 @@ fn flow(v: &View, table: &Table) -> mlua::Result<()> {
         let connecting = matches!(flow.tcp, tcp::State::SynSent | tcp::State::SynReceived);
         let open = matches!(flow.tcp, tcp::State::Open | tcp::State::Closing);
         let reset = flow.tcp_flags.iter().any(|flags| flags & 0x04 != 0);
-        let problems = flow.retransmitted.iter().chain(&flow.out_of_order).any(|count| *count > 0);
+        let problems = flow
+            .retransmitted
+            .iter()
+            .chain(&flow.out_of_order)
+            .any(|count| *count > 0);
         table.raw_set("tcp_established", open)?;
         table.raw_set("tcp_connecting", connecting)?;
         table.raw_set("tcp_closed", flow.tcp == tcp::State::Closed)?;
@@ -74,7 +78,7 @@ fn side(v: &View, table: &Table, peer: Peer) -> mlua::Result<()> {
     table.raw_set(own("host"), v.text(v.address_text(peer))?)?;
     table.raw_set(own("mac"), mac.as_deref())?;
     table.raw_set(own("broadmulticast"), v.is_broadcast_or_multicast(peer))?;
-    table.raw_set(own("blacklisted"), false)?;
+    table.raw_set(own("blacklisted"), v.is_blacklisted(peer))?;
     table.raw_set(own("country"), place.country)?;
     table.raw_set(own("asn"), place.asn.unwrap_or(0))?;
     table.raw_set(own("private"), is_private(v.address(peer)))?;
@@ -108,7 +112,10 @@ fn statuses(v: &View, table: &Table) -> mlua::Result<()> {
     table.raw_set("score", score)?;
     table.raw_set("flow_risk", protocol::risk_table(v)?)?;
     table.raw_set("status_map", statuses.map() as i64)?;
-    table.raw_set("flow.status", statuses.predominant().map_or(0, |status| status.key))?;
+    table.raw_set(
+        "flow.status",
+        statuses.predominant().map_or(0, |status| status.key),
+    )?;
     table.raw_set("flow.alerted", statuses.alerted != 0)?;
     table.raw_set("alerted_status", statuses.alerted)?;
     table.raw_set("alerted_status_score", statuses.alerted_score)?;

@@ -33,9 +33,27 @@ struct Seen {
 
 impl Seen {
     fn of(slot: &Slot) -> Seen {
-        let Flow { key, id, flags, first_seen, last_seen, counters, l7, .. } = slot.flow;
+        let Flow {
+            key,
+            id,
+            flags,
+            first_seen,
+            last_seen,
+            counters,
+            l7,
+            ..
+        } = slot.flow;
         let facts = slot.detail.facts;
-        Seen { key, id, flags, first_seen, last_seen, counters, l7, facts }
+        Seen {
+            key,
+            id,
+            flags,
+            first_seen,
+            last_seen,
+            counters,
+            l7,
+            facts,
+        }
     }
 }
 
@@ -45,14 +63,23 @@ pub fn install(api: &Api) -> mlua::Result<()> {
     let (current, known) = (Rc::clone(api.current), Rc::clone(&seen));
     let still_holds = api.lua.create_function(move |_, ()| {
         let slot = current.borrow();
-        let holds = || known.borrow().as_ref().is_some_and(|seen| *seen == Seen::of(&slot));
+        let holds = || {
+            known
+                .borrow()
+                .as_ref()
+                .is_some_and(|seen| *seen == Seen::of(&slot))
+        };
         Ok(Answer(slot.active.then(holds)))
     })?;
 
     let (current, env) = (Rc::clone(api.current), Rc::clone(api.env));
     let values = api.lua.create_function(move |lua, ()| {
         let slot = current.borrow();
-        let found = values(&View { lua, slot: &slot, env: &env })?;
+        let found = values(&View {
+            lua,
+            slot: &slot,
+            env: &env,
+        })?;
         *seen.borrow_mut() = Some(Seen::of(&slot));
         Ok(found)
     })?;

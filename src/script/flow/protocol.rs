@@ -23,12 +23,20 @@ fn names(api: &Api) -> mlua::Result<()> {
     for name in ["getnDPIAppProtoId", "l7_proto"] {
         api.get(name, |v| Ok(v.flow().l7.most_specific().0))?;
     }
-    api.get("getnDPICategoryName", |v| v.text(v.flow().l7.category().name()))?;
+    api.get("getnDPICategoryName", |v| {
+        v.text(v.flow().l7.category().name())
+    })?;
     api.get("getnDPICategoryId", |v| Ok(v.flow().l7.category().0))?;
-    api.get("getProtoBreed", |v| v.text(v.flow().l7.most_specific().breed().name()))?;
+    api.get("getProtoBreed", |v| {
+        v.text(v.flow().l7.most_specific().breed().name())
+    })?;
     api.get("getnDPIMatchPacket", |v| v.lua.create_table())?; // packets are not kept
-    api.find("getICMPType", |v| Ok(v.is_icmp().then_some(v.flow().icmp[0])))?;
-    api.find("getICMPStatusInfo", |v| v.is_icmp().then(|| icmp(v)).transpose())?;
+    api.find("getICMPType", |v| {
+        Ok(v.is_icmp().then_some(v.flow().icmp[0]))
+    })?;
+    api.find("getICMPStatusInfo", |v| {
+        v.is_icmp().then(|| icmp(v)).transpose()
+    })?;
     api.find("getMaxSeenIcmpPayloadSize", |_| Ok(None::<u32>)) // not measured
 }
 
@@ -41,7 +49,12 @@ fn tables(api: &Api) -> mlua::Result<()> {
     api.get("http", |v| {
         let table = v.lua.create_table()?;
         if add_http(v, &table)? {
-            put_text(v, &table, "protos.http.last_user_agent", Fact::HttpUserAgent)?;
+            put_text(
+                v,
+                &table,
+                "protos.http.last_user_agent",
+                Fact::HttpUserAgent,
+            )?;
             put_text(v, &table, "protos.http.last_server", Fact::HttpServer)?;
         }
         Ok(table)
@@ -71,11 +84,15 @@ fn tables(api: &Api) -> mlua::Result<()> {
     api.get("getDnsQuery", |v| v.text(dns_query(v)))?;
     api.get("dnsQueryHasInvalidChars", |v| Ok(dns_has_invalid_chars(v)))?;
     api.get("getTLSVersion", |v| {
-        Ok(v.number(Fact::TlsVersion).filter(|_| v.speaks_tls()).unwrap_or(0))
+        Ok(v.number(Fact::TlsVersion)
+            .filter(|_| v.speaks_tls())
+            .unwrap_or(0))
     })?;
     api.find("getServerCipherClass", |v| {
         let cipher = v.facts().number(Fact::TlsCipher).filter(|_| v.speaks_tls());
-        cipher.map(|cipher| v.text(risk::cipher_class(cipher as u16))).transpose()
+        cipher
+            .map(|cipher| v.text(risk::cipher_class(cipher as u16)))
+            .transpose()
     })?;
     api.get("hasMaliciousTlsSignature", |_| Ok(false)) // there is no list of them
 }
@@ -166,17 +183,24 @@ pub fn add_tls(view: &View, table: &Table) -> mlua::Result<bool> {
     for (key, fact) in [
         ("protos.tls.server_names", Fact::TlsNames),
         ("protos.tls.client_alpn", Fact::TlsAlpn),
-        ("protos.tls.client_tls_supported_versions", Fact::TlsSupportedVersions),
+        (
+            "protos.tls.client_tls_supported_versions",
+            Fact::TlsSupportedVersions,
+        ),
         ("protos.tls.issuerDN", Fact::TlsIssuer),
         ("protos.tls.subjectDN", Fact::TlsSubject),
-        ("protos.tls.client_requested_server_name", Fact::TlsServerName),
+        (
+            "protos.tls.client_requested_server_name",
+            Fact::TlsServerName,
+        ),
         ("protos.tls.ja3.client_hash", Fact::Ja3),
     ] {
         put_text(view, table, key, fact)?;
     }
-    if let (Some(hash), Some(cipher)) =
-        (view.facts().bytes(Fact::Ja3s), view.facts().number(Fact::TlsCipher))
-    {
+    if let (Some(hash), Some(cipher)) = (
+        view.facts().bytes(Fact::Ja3s),
+        view.facts().number(Fact::TlsCipher),
+    ) {
         let class = risk::cipher_class(cipher as u16);
         table.raw_set("protos.tls.ja3.server_hash", view.text(hash)?)?;
         table.raw_set("protos.tls.ja3.server_unsafe_cipher", class)?;
@@ -187,7 +211,9 @@ pub fn add_tls(view: &View, table: &Table) -> mlua::Result<bool> {
 
 fn dns_query<'a>(view: &'a View) -> &'a [u8] {
     let query = view.facts().bytes(Fact::DnsQuery);
-    query.filter(|_| view.speaks(Proto::DNS)).unwrap_or_default()
+    query
+        .filter(|_| view.speaks(Proto::DNS))
+        .unwrap_or_default()
 }
 
 fn dns_has_invalid_chars(view: &View) -> bool {

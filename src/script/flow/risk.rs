@@ -49,7 +49,12 @@ const HOME_PORTS: &[(Proto, &[u16])] = &[
     (Proto::DHCP, &[67, 68]),
     (Proto(77), &[23]),
     (Proto(88), &[3389]),
-    (Proto::TLS, &[443, 465, 563, 636, 853, 989, 990, 993, 995, 5061, 5223, 8443, 8883]),
+    (
+        Proto::TLS,
+        &[
+            443, 465, 563, 636, 853, 989, 990, 993, 995, 5061, 5223, 8443, 8883,
+        ],
+    ),
     (Proto::SSH, &[22]),
     (Proto::QUIC, &[443]),
 ];
@@ -79,7 +84,10 @@ pub fn found(slot: &Slot) -> u64 {
     let speaks = |proto| l7.master == proto || l7.app == proto;
     let mut found = Found(0);
     found.add(5, away_from_home(slot));
-    found.add(22, matches!(l7.master.breed(), Breed::Unsafe | Breed::Dangerous));
+    found.add(
+        22,
+        matches!(l7.master.breed(), Breed::Unsafe | Breed::Dangerous),
+    );
     if speaks(Proto::HTTP) {
         http(slot, &mut found);
     }
@@ -103,9 +111,15 @@ pub fn cipher_class(suite: u16) -> &'static str {
         0xc0ac..=0xc0af | 0xcca8..=0xccaa | 0xccac..=0xccad => "safe",
         // No encryption, no authentication, export grade, RC2, RC4, DES, MD5.
         0x0000..=0x0009 | 0x000b..=0x000c | 0x000e..=0x000f | 0x0011..=0x0012 => "insecure",
-        0x0014..=0x0015 | 0x0017..=0x001b | 0x001e..=0x002e | 0x0034 | 0x003a..=0x003b => "insecure",
-        0x0046 | 0x0060..=0x0066 | 0x006c..=0x006d | 0x0089 | 0x008a | 0x008e | 0x0092 => "insecure",
-        0x009b | 0x00a6..=0x00a7 | 0x00b0..=0x00b1 | 0x00b4..=0x00b5 | 0x00b8..=0x00b9 => "insecure",
+        0x0014..=0x0015 | 0x0017..=0x001b | 0x001e..=0x002e | 0x0034 | 0x003a..=0x003b => {
+            "insecure"
+        }
+        0x0046 | 0x0060..=0x0066 | 0x006c..=0x006d | 0x0089 | 0x008a | 0x008e | 0x0092 => {
+            "insecure"
+        }
+        0x009b | 0x00a6..=0x00a7 | 0x00b0..=0x00b1 | 0x00b4..=0x00b5 | 0x00b8..=0x00b9 => {
+            "insecure"
+        }
         0xc001..=0xc002 | 0xc006..=0xc007 | 0xc00b..=0xc00c | 0xc010..=0xc011 => "insecure",
         0xc015..=0xc019 | 0xc033 | 0xc039..=0xc03b => "insecure",
         _ => "weak",
@@ -133,13 +147,20 @@ fn http(slot: &Slot, found: &mut Found) {
     let path = facts.bytes(Fact::HttpPath).unwrap_or_default();
     let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
     let program = PROGRAM_TYPES.iter().any(|kind| {
-        content_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind))
+        content_type
+            .get(..kind.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(kind))
     }) || PROGRAM_NAMES.iter().any(|ending| {
         let start = path.len().saturating_sub(ending.len());
         path[start..].eq_ignore_ascii_case(ending)
     });
     found.add(4, program);
-    found.add(12, facts.host().is_some_and(|host| host.parse::<IpAddr>().is_ok()));
+    found.add(
+        12,
+        facts
+            .host()
+            .is_some_and(|host| host.parse::<IpAddr>().is_ok()),
+    );
 }
 
 fn tls(slot: &Slot, found: &mut Found) {
@@ -149,19 +170,38 @@ fn tls(slot: &Slot, found: &mut Found) {
     let name = facts.text(Fact::TlsServerName);
     let version = facts.number(Fact::TlsVersion);
     let cipher = facts.number(Fact::TlsCipher);
-    found.add(7, answered && version.is_some_and(|version| version < TLS_1_1));
-    found.add(8, cipher.is_some_and(|cipher| cipher_class(cipher as u16) != "safe"));
+    found.add(
+        7,
+        answered && version.is_some_and(|version| version < TLS_1_1),
+    );
+    found.add(
+        8,
+        cipher.is_some_and(|cipher| cipher_class(cipher as u16) != "safe"),
+    );
     let issuer = facts.bytes(Fact::TlsIssuer);
-    found.add(6, issuer.is_some() && issuer == facts.bytes(Fact::TlsSubject));
-    let before = facts.number(Fact::TlsNotBefore).is_some_and(|from| now < from);
-    let after = facts.number(Fact::TlsNotAfter).is_some_and(|until| now > until);
+    found.add(
+        6,
+        issuer.is_some() && issuer == facts.bytes(Fact::TlsSubject),
+    );
+    let before = facts
+        .number(Fact::TlsNotBefore)
+        .is_some_and(|from| now < from);
+    let after = facts
+        .number(Fact::TlsNotAfter)
+        .is_some_and(|until| now > until);
     found.add(9, before || after);
     // A list that was cut may have lost the very name.
     if let (Some(name), Some(names), false) = (name, facts.text(Fact::TlsNames), facts.cut) {
-        found.add(10, !names.split(',').any(|pattern| covers(pattern.trim(), name)));
+        found.add(
+            10,
+            !names.split(',').any(|pattern| covers(pattern.trim(), name)),
+        );
     }
     let alpn = facts.text(Fact::TlsAlpn);
-    let web = |alpn: &str| alpn.split(',').any(|p| p.starts_with("h2") || p.starts_with("h3") || p.starts_with("http/"));
+    let web = |alpn: &str| {
+        alpn.split(',')
+            .any(|p| p.starts_with("h2") || p.starts_with("h3") || p.starts_with("http/"))
+    };
     found.add(15, alpn.is_some_and(|alpn| !web(alpn)));
     // Without any fact of the client's hello nothing can be said to be missing from it.
     let hello = facts.bytes(Fact::Ja3).or(facts.bytes(Fact::Ja4)).is_some();
@@ -171,7 +211,9 @@ fn tls(slot: &Slot, found: &mut Found) {
 /// Whether the certificate name `pattern` covers `name` (RFC 9525, 6.3: a star is one whole leftmost label).
 fn covers(pattern: &str, name: &str) -> bool {
     match pattern.strip_prefix("*.") {
-        Some(domain) => name.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(domain)),
+        Some(domain) => name
+            .split_once('.')
+            .is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(domain)),
         None => pattern.eq_ignore_ascii_case(name),
     }
 }
@@ -207,7 +249,12 @@ mod tests {
             (b"www.example.org", true),
         ] {
             let slot = tls_slot(&[(Fact::TlsServerName, name), (Fact::TlsNames, names)]);
-            assert_eq!(has(&slot, 10), mismatch, "{}", String::from_utf8_lossy(name));
+            assert_eq!(
+                has(&slot, 10),
+                mismatch,
+                "{}",
+                String::from_utf8_lossy(name)
+            );
         }
     }
 
@@ -215,9 +262,18 @@ mod tests {
     fn a_certificate_is_expired_after_its_end_and_before_its_beginning() {
         let at = |secs: u64| secs.to_be_bytes();
 
-        assert!(has(&tls_slot(&[(Fact::TlsNotAfter, &at(1_500_000_000))]), 9));
-        assert!(has(&tls_slot(&[(Fact::TlsNotBefore, &at(1_700_000_000))]), 9));
-        assert!(!has(&tls_slot(&[(Fact::TlsNotAfter, &at(1_700_000_000))]), 9));
+        assert!(has(
+            &tls_slot(&[(Fact::TlsNotAfter, &at(1_500_000_000))]),
+            9
+        ));
+        assert!(has(
+            &tls_slot(&[(Fact::TlsNotBefore, &at(1_700_000_000))]),
+            9
+        ));
+        assert!(!has(
+            &tls_slot(&[(Fact::TlsNotAfter, &at(1_700_000_000))]),
+            9
+        ));
     }
 
     #[test]
@@ -253,14 +309,20 @@ mod tests {
     fn a_program_is_known_by_its_name_or_its_type() {
         for (path, kind, program) in [
             ("/setup.EXE?v=2", "", true),
-            ("/download", "application/x-msdownload; charset=binary", true),
+            (
+                "/download",
+                "application/x-msdownload; charset=binary",
+                true,
+            ),
             ("/exe", "text/html", false),
             ("/a?b=.exe", "", false),
         ] {
             let mut slot = Slot::default();
             slot.flow.l7.master = Proto::HTTP;
             slot.detail.facts.set(Fact::HttpPath, path.as_bytes());
-            slot.detail.facts.set(Fact::HttpContentType, kind.as_bytes());
+            slot.detail
+                .facts
+                .set(Fact::HttpContentType, kind.as_bytes());
             assert_eq!(has(&slot, 4), program, "{path} {kind}");
         }
     }

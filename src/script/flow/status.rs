@@ -18,7 +18,9 @@ const ERROR_SEVERITY: u8 = 5;
 pub fn install(api: &Api) -> mlua::Result<()> {
     changes(api)?;
     answers(api)?;
-    api.act("triggerAlert", AlertCall::read, |slot, call| call.apply(slot))
+    api.act("triggerAlert", AlertCall::read, |slot, call| {
+        call.apply(slot)
+    })
 }
 
 fn changes(api: &Api) -> mlua::Result<()> {
@@ -49,7 +51,9 @@ fn changes(api: &Api) -> mlua::Result<()> {
         "setCustomInfo",
         |lua, arguments| text(lua, arguments.front(), "setCustomInfo"),
         |slot, text| {
-            slot.detail.facts.replace(Fact::CustomInfo, &text.as_bytes());
+            slot.detail
+                .facts
+                .replace(Fact::CustomInfo, &text.as_bytes());
             Some(true)
         },
     )
@@ -64,10 +68,16 @@ fn answers(api: &Api) -> mlua::Result<()> {
     // Bit 63 makes the Lua integer negative, as in ntopng.
     api.get("getStatus", |v| Ok(v.slot.detail.statuses.map() as i64))?;
     api.get("getAlertedStatus", |v| Ok(v.slot.detail.statuses.alerted))?;
-    api.get("getAlertedStatusScore", |v| Ok(v.slot.detail.statuses.alerted_score))?;
+    api.get("getAlertedStatusScore", |v| {
+        Ok(v.slot.detail.statuses.alerted_score)
+    })?;
     api.get("isAlerted", |v| Ok(v.slot.detail.statuses.alerted != 0))?;
     api.get("getPredominantStatus", |v| {
-        Ok(v.slot.detail.statuses.predominant().map_or(0, |status| status.key))
+        Ok(v.slot
+            .detail
+            .statuses
+            .predominant()
+            .map_or(0, |status| status.key))
     })?;
     api.get("getScore", |v| Ok(total(v.slot)))?;
     api.get("getScoreInfo", |v| {
@@ -93,7 +103,13 @@ struct Scores {
 
 impl Scores {
     /// Flow, client and server score from the argument at `at` on.
-    fn read(lua: &Lua, key: u8, arguments: &MultiValue, at: usize, function: &str) -> mlua::Result<Scores> {
+    fn read(
+        lua: &Lua,
+        key: u8,
+        arguments: &MultiValue,
+        at: usize,
+        function: &str,
+    ) -> mlua::Result<Scores> {
         let score = |at: usize| integer(lua, arguments.get(at), at, function);
         Ok(Scores {
             key,
@@ -106,7 +122,13 @@ impl Scores {
 /// Sets the status and, with `info`, remembers the candidate for the event's alert. Status 0 ("normal")
 /// cannot be set: the call is ignored, scores included.
 fn set(slot: &mut Slot, scores: &Scores, info: Option<Table>) {
-    let Slot { detail, score_mode, script, candidate, .. } = slot;
+    let Slot {
+        detail,
+        score_mode,
+        script,
+        candidate,
+        ..
+    } = slot;
     if scores.key == 0 {
         return;
     }
@@ -157,7 +179,11 @@ fn read_trigger(lua: &Lua, arguments: MultiValue) -> mlua::Result<(Scores, Table
             Ok((scores, info.clone()))
         }
         (first, status_type) => {
-            let definition = if status_type.is_nil() { first.clone() } else { status_type };
+            let definition = if status_type.is_nil() {
+                first.clone()
+            } else {
+                status_type
+            };
             let key = status_key(Some(&definition), NAME)?;
             let scores = Scores::read(lua, key, &arguments, 2, NAME)?;
             let definition = match definition {
@@ -198,15 +224,33 @@ impl AlertCall {
             let answer = lua.create_table()?;
             answer.raw_set("alert_json", params.clone())?;
             let info = record(lua, key, alert, severity, params)?;
-            return Ok(AlertCall::Driver(Scores { key, flow, hosts: [0, 0] }, info, answer));
+            return Ok(AlertCall::Driver(
+                Scores {
+                    key,
+                    flow,
+                    hosts: [0, 0],
+                },
+                info,
+                answer,
+            ));
         }
         let flow = integer(lua, arguments.front(), 0, NAME)?;
         let params = lua.create_table()?;
         params.raw_set("alert.message", text(lua, arguments.get(1), NAME)?)?;
         let alert = i64::from(CUSTOM_SCRIPT_ALERT);
         let severity = i64::from(ERROR_SEVERITY);
-        let info = record(lua, CUSTOM_SCRIPT_STATUS, alert, severity, Value::Table(params))?;
-        let scores = Scores { key: CUSTOM_SCRIPT_STATUS, flow, hosts: [0, 0] };
+        let info = record(
+            lua,
+            CUSTOM_SCRIPT_STATUS,
+            alert,
+            severity,
+            Value::Table(params),
+        )?;
+        let scores = Scores {
+            key: CUSTOM_SCRIPT_STATUS,
+            flow,
+            hosts: [0, 0],
+        };
         Ok(AlertCall::Custom(scores, info))
     }
 
@@ -296,7 +340,8 @@ fn integer(lua: &Lua, value: Option<&Value>, at: usize, function: &str) -> mlua:
 
 fn text(lua: &Lua, value: Option<&Value>, function: &str) -> mlua::Result<LuaString> {
     let given = value.cloned().unwrap_or(Value::Nil);
-    lua.coerce_string(given)?.ok_or_else(|| expected("string", value, 0, function))
+    lua.coerce_string(given)?
+        .ok_or_else(|| expected("string", value, 0, function))
 }
 
 fn expected(what: &str, value: Option<&Value>, at: usize, function: &str) -> mlua::Error {

@@ -106,9 +106,17 @@ impl View<'_> {
         self.env.is_broadcast_or_multicast(self.address(peer))
     }
 
+    /// Whether one side is in a network the owner blacklists.
+    pub fn is_blacklisted(&self, peer: Peer) -> bool {
+        self.env.is_blacklisted(self.address(peer))
+    }
+
     /// Whole seconds from the first to the last packet.
     pub fn duration_secs(&self) -> u64 {
-        self.flow().last_seen.since(self.flow().first_seen).as_secs()
+        self.flow()
+            .last_seen
+            .since(self.flow().first_seen)
+            .as_secs()
     }
 
     /// Whether the flow is TCP.
@@ -143,15 +151,21 @@ impl View<'_> {
 
     /// `address@vlan`, the VLAN always there.
     pub fn key_text(&self, peer: Peer) -> heapless::String<52> {
-        written(format_args!("{}@{}", self.address(peer), self.flow().key.vlan))
+        written(format_args!(
+            "{}@{}",
+            self.address(peer),
+            self.flow().key.vlan
+        ))
     }
 
     /// The client's MAC address, if the queue saw it.
     pub fn client_mac_text(&self) -> Option<heapless::String<17>> {
         let [a, b, c, d, e, f] = self.flow().client_mac;
-        self.flow()
-            .has(flag::HAS_MAC)
-            .then(|| written(format_args!("{a:02X}:{b:02X}:{c:02X}:{d:02X}:{e:02X}:{f:02X}")))
+        self.flow().has(flag::HAS_MAC).then(|| {
+            written(format_args!(
+                "{a:02X}:{b:02X}:{c:02X}:{d:02X}:{e:02X}:{f:02X}"
+            ))
+        })
     }
 
     /// Name of the transport protocol, its number if it has none here.

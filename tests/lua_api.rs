@@ -1,7 +1,7 @@
 //! Each function scripts may call, called from Lua: every file of `tests/lua/` is a test, named by the section of
 //! the plugin contract it checks. `on(name, f)` runs `f` as a hook of one of the flows below would.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use flowreeve::flow::{Counters, Flow, L7, flag, tcp};
 use flowreeve::geo::Geo;
 use flowreeve::l7::{Fact, Facts, Proto};
 use flowreeve::script::current::{Current, Slot};
-use flowreeve::script::env::{Cidr, Env};
+use flowreeve::script::env::{Charge, Cidr, Env};
 use flowreeve::script::prelude;
 use flowreeve::time::{Micros, Now};
 use mlua::{Function, Lua, LuaString, Table, Value};
@@ -107,6 +107,39 @@ fn a_stashed_table_never_shows_another_flow() {
 }
 
 #[test]
+fn dear_calls_are_paid_for() {
+    let (lua, current) = state();
+    let left = Rc::new(Cell::new(20_000u64));
+    let purse = Rc::clone(&left);
+    lua.set_app_data(Charge(Box::new(move |units| {
+        let rest = purse.get().checked_sub(units);
+        purse.set(rest.unwrap_or(0));
+        rest.map(|_| ())
+            .ok_or_else(|| mlua::Error::runtime("spent"))
+    })));
+    enter(&current, "http");
+
+    for chunk in [
+        "flow.getFullInfo()",
+        "ntop.md5(('x'):rep(10000))",
+        "require('dkjson').encode(('x'):rep(10000))",
+        "require('dkjson').decode('\"' .. ('x'):rep(10000) .. '\"')",
+        "for i = 1, 100 do ntop.setHashCache('h', i, 'v') end ntop.getHashAllCache('h')",
+    ] {
+        left.set(20_000);
+        lua.load(chunk)
+            .exec()
+            .expect("20000 units are enough for once");
+        assert!(left.get() < 20_000, "{chunk}");
+        let ended = lua.load(format!("while true do {chunk} end")).exec();
+        assert!(
+            ended.is_err_and(|error| error.to_string().contains("spent")),
+            "{chunk}"
+        );
+    }
+}
+
+#[test]
 fn the_same_flow_with_more_packets_gives_new_counters() {
     let (lua, current) = state();
     let packets = || -> i64 {
@@ -135,12 +168,12 @@ fn lua_files() -> Vec<PathBuf> {
 
 /// A state as flow scripts have it, `require` included.
 fn state() -> (Lua, Current) {
-    let file = std::env::temp_dir().join(format!(
-        "flowreeve-lua-api-{:?}.mmdb",
-        std::thread::current().id()
-    ));
+    let thread = std::thread::current().id();
+    let name = format!("flowreeve-lua-{}-{thread:?}.mmdb", std::process::id());
+    let file = std::env::temp_dir().join(name);
     std::fs::write(&file, mmdb::sample()).expect("the temporary folder can be written");
     let geo = Geo::open(&[&file], 1 << 20).expect("our own database opens");
+    std::fs::remove_file(&file).expect("it was written above");
     let env = Rc::new(Env {
         local_networks: ["10.0.0.0/24", "2001:db8::/64"]
             .iter()

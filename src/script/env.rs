@@ -4,9 +4,28 @@
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 
+use mlua::Lua;
+
 use crate::geo::{Geo, Place};
 use crate::script::store::Store;
 use crate::time::Micros;
+
+/// How long calls into Rust are paid for. Whoever limits scripts puts it into the state with
+/// `Lua::set_app_data`; it takes units of about one instruction and raises an error when they are spent.
+pub struct Charge(pub Box<dyn Fn(u64) -> mlua::Result<()>>);
+
+/// Bytes read or written for one unit.
+pub(crate) const BYTES_PER_UNIT: usize = 4;
+/// Units for an element put into a table.
+pub(crate) const ELEMENT_UNITS: usize = 8;
+
+/// Charges the running script; free where nobody limits scripts.
+pub(crate) fn charge(lua: &Lua, units: usize) -> mlua::Result<()> {
+    match lua.app_data_ref::<Charge>() {
+        Some(charge) => (charge.0)(units as u64),
+        None => Ok(()),
+    }
+}
 
 /// A network in CIDR form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,12 @@ use mlua::{Lua, MultiValue, Table, Value};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use thiserror::Error;
 
+use crate::script::env::{BYTES_PER_UNIT, charge};
+
 /// Longest text a script may encode or decode.
 pub const MAX_SCRIPT_TEXT: usize = 256 * 1024;
+/// Entries of one table that are written.
+const MAX_ENTRIES: usize = 16 * 1024;
 /// Tables within tables that are written; reading stops at serde_json's 128.
 const MAX_DEPTH: usize = 32;
 
@@ -69,8 +73,11 @@ pub fn module(lua: &Lua) -> mlua::Result<Table> {
     module.raw_set("null", null)?;
     module.raw_set(
         "encode",
-        lua.create_function(|_, value: Value| {
-            write(&value, MAX_SCRIPT_TEXT, true).map_err(mlua::Error::external)
+        lua.create_function(|lua, value: Value| {
+            let json = write(&value, MAX_SCRIPT_TEXT, true);
+            let bytes = json.as_ref().map_or(MAX_SCRIPT_TEXT, String::len);
+            charge(lua, bytes / BYTES_PER_UNIT)?;
+            json.map_err(mlua::Error::external)
         })?,
     )?;
     module.raw_set("decode", lua.create_function(decode)?)?;
@@ -88,6 +95,7 @@ fn decode(
     let found = match &text {
         Value::String(text) => {
             let bytes = text.as_bytes();
+            charge(lua, bytes.len().min(MAX_SCRIPT_TEXT) / BYTES_PER_UNIT)?;
             let start = usize::try_from(position.unwrap_or(1))
                 .unwrap_or(1)
                 .saturating_sub(1);
@@ -315,7 +323,7 @@ impl Writer {
         let mut whole = true;
         for (key, _) in table.pairs::<Value, Value>().flatten() {
             count += 1;
-            if count > self.limit_bytes as i64 {
+            if count as usize > self.limit_bytes.min(MAX_ENTRIES) {
                 return Err(self.too_long()); // no entry is shorter than a byte
             }
             match key {

@@ -7,7 +7,7 @@ use md5::{Digest, Md5};
 use mlua::{FromLuaMulti, IntoLua, IntoLuaMulti, Lua, LuaString, Table, Value};
 
 use crate::script::current::Current;
-use crate::script::env::Env;
+use crate::script::env::{BYTES_PER_UNIT, ELEMENT_UNITS, Env, charge};
 use crate::script::store::{Side, Store};
 use crate::time::Micros;
 
@@ -177,9 +177,12 @@ fn collections(api: &Api) -> mlua::Result<()> {
             return Ok(None);
         };
         let table = lua.create_table()?;
+        let mut made = 0;
         for (field, text) in fields {
+            made += 1;
             table.raw_set(lua.create_string(field)?, lua.create_string(text)?)?;
         }
+        charge(lua, made * ELEMENT_UNITS)?;
         Ok(Some(table))
     })?;
     api.stored("getHashKeysCache", |lua, store, now, key: LuaString| {
@@ -188,9 +191,12 @@ fn collections(api: &Api) -> mlua::Result<()> {
             return Ok(None);
         };
         let table = lua.create_table()?;
+        let mut made = 0;
         for (field, _) in fields {
+            made += 1;
             table.raw_set(lua.create_string(field)?, "")?;
         }
+        charge(lua, made * ELEMENT_UNITS)?;
         Ok(Some(table))
     })?;
     api.stored("getMembersCache", |lua, store, now, key: LuaString| {
@@ -199,9 +205,12 @@ fn collections(api: &Api) -> mlua::Result<()> {
             return Ok(None);
         };
         let table = lua.create_table()?;
+        let mut made = 0;
         for member in members {
+            made += 1;
             table.raw_push(lua.create_string(member)?)?;
         }
+        charge(lua, made * ELEMENT_UNITS)?;
         Ok(Some(table))
     })?;
     api.stored("setMembersCache", |_, store, now, (key, member): Two| {
@@ -245,6 +254,7 @@ fn lists(api: &Api) -> mlua::Result<()> {
             for text in list.iter().take(end).skip(first).take(MAX_RANGE) {
                 table.raw_push(lua.create_string(text)?)?;
             }
+            charge(lua, table.raw_len() * ELEMENT_UNITS)?;
             Ok(Some(table))
         },
     )?;
@@ -324,7 +334,8 @@ fn system(api: &Api) -> mlua::Result<()> {
             "msleep is refused: packets wait for this script",
         ))
     })?;
-    api.function("md5", |_, text: LuaString| {
+    api.function("md5", |lua, text: LuaString| {
+        charge(lua, text.as_bytes().len() / BYTES_PER_UNIT)?;
         let digest = Md5::digest(&*text.as_bytes());
         Ok(digest
             .iter()

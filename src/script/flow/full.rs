@@ -6,12 +6,16 @@ use mlua::Table;
 use super::fields::{epoch, key_hash};
 use super::view::{Peer, View};
 use super::{Api, protocol, status};
-use crate::flow::flag;
 use crate::flow::tcp;
+use crate::script::env::charge;
+
+/// What one call costs: it takes about as long as this many instructions.
+const FULL_INFO_UNITS: usize = 1_000;
 
 pub fn install(api: &Api) -> mlua::Result<()> {
     let get_info: mlua::Function = api.table.raw_get("getInfo")?;
     api.get("getFullInfo", move |v| {
+        charge(v.lua, FULL_INFO_UNITS)?;
         let table: Table = get_info.call(())?;
         flow(v, &table)?;
         for peer in Peer::BOTH {
@@ -56,7 +60,6 @@ fn flow(v: &View, table: &Table) -> mlua::Result<()> {
         table.raw_set("tcp_closed", flow.tcp == tcp::State::Closed)?;
         table.raw_set("tcp_reset", reset)?;
         table.raw_set("tcp.seq_problems", problems)?;
-        table.raw_set("tcp.twh_ok", flow.has(flag::HANDSHAKE))?;
     }
     if v.is_icmp() {
         table.raw_set("icmp", protocol::icmp(v)?)?;

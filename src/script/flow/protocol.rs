@@ -98,7 +98,7 @@ fn tables(api: &Api) -> mlua::Result<()> {
 }
 
 fn risks(api: &Api) -> mlua::Result<()> {
-    api.get("getRiskInfo", |v| risk_table(v))?;
+    api.get("getRiskInfo", risk_table)?;
     api.get("getRiskBitmap", |v| Ok(risk::found(v.slot) as i64))?;
     api.act(
         "hasRisk",

@@ -11,8 +11,7 @@ function flow_risk_utils.risk_id_2_i18n(id)
   local number = math.tointeger(tonumber(id))
   local name = number and names[number]
   if not name then return id end
-  local translate = rawget(_G, "i18n")
-  return translate and translate("flow_risk.ndpi_" .. name) or texts[number]
+  return i18n and i18n("flow_risk.ndpi_" .. name) or texts[number]
 end
 
 return flow_risk_utils

@@ -3,6 +3,7 @@
 
 pub mod events;
 pub mod flow;
+pub mod geo;
 pub mod l7;
 pub mod score;
 pub mod script;

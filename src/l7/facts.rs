@@ -58,7 +58,7 @@ pub const MAX_VALUE: usize = 255;
 
 /// Facts of one flow: entries of tag, length, value. Each is set once; what no longer fits is cut or left
 /// out, and `cut` says so.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     used: u16,
     /// A value was shortened or left out.
@@ -95,6 +95,16 @@ impl Facts {
             Some((at, 8)) => self.bytes[at..at + 8].copy_from_slice(&value.to_be_bytes()),
             _ => self.set_number(fact, value),
         }
+    }
+
+    /// Sets `fact` anew, whatever it was. Longer values are cut to what fits.
+    pub fn replace(&mut self, fact: Fact, value: &[u8]) {
+        if let Some((at, len)) = self.find(fact) {
+            let used = usize::from(self.used);
+            self.bytes.copy_within(at + len..used, at - 2);
+            self.used -= (len + 2) as u16;
+        }
+        self.add(fact, value);
     }
 
     /// Adds an entry even if one of this kind stands already (addresses).
@@ -202,6 +212,21 @@ mod tests {
 
         assert_eq!(facts.text(Fact::HttpHost), Some("one.example"));
         assert_eq!(facts.number(Fact::HttpStatus), Some(200));
+    }
+
+    #[test]
+    fn a_replaced_value_leaves_the_others_as_they_were() {
+        let mut facts = Facts::default();
+        facts.set(Fact::HttpMethod, b"GET");
+        facts.set(Fact::CustomInfo, b"first");
+        facts.set(Fact::HttpHost, b"one.example");
+
+        facts.replace(Fact::CustomInfo, b"second, longer");
+
+        assert_eq!(facts.text(Fact::CustomInfo), Some("second, longer"));
+        assert_eq!(facts.text(Fact::HttpMethod), Some("GET"));
+        assert_eq!(facts.text(Fact::HttpHost), Some("one.example"));
+        assert_eq!(facts.all().count(), 3);
     }
 
     #[test]

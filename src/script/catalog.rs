@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::script::configset::Form;
+use crate::script::configset::ConfigSets;
 use crate::script::current::Hook;
+use crate::script::form::Form;
 use crate::verdict::Action;
 
 /// Everything known of plugins after loading.
@@ -180,13 +181,18 @@ pub struct Finding {
 impl Catalog {
     /// Index of the script of this type and key.
     pub fn script(&self, kind: &str, key: &str) -> Option<u16> {
-        let found = self.scripts.iter().position(|s| s.kind == kind && s.key == key);
+        let found = self
+            .scripts
+            .iter()
+            .position(|s| s.kind == kind && s.key == key);
         found.map(|index| index as u16)
     }
 
     /// Name of the script with this index, `?` for none.
     pub fn script_name(&self, index: u16) -> &str {
-        self.scripts.get(usize::from(index)).map_or("?", |script| &script.key)
+        self.scripts
+            .get(usize::from(index))
+            .map_or("?", |script| &script.key)
     }
 
     /// Name of the status with this key, `?` for none.
@@ -194,9 +200,24 @@ impl Catalog {
         self.statuses.get(&key).map_or("?", |status| &status.name)
     }
 
+    /// Puts an entry with defaults into `sets` for each flow script that has none.
+    pub fn complete(&self, sets: &mut ConfigSets) {
+        for script in self.scripts.iter().filter(|script| script.kind == "flow") {
+            sets.first_sight(
+                "flow",
+                &script.key,
+                "all",
+                script.default_enabled,
+                &script.default_conf,
+            );
+        }
+    }
+
     /// Findings of one level.
     pub fn findings(&self, level: Level) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(move |finding| finding.level == level)
+        self.findings
+            .iter()
+            .filter(move |finding| finding.level == level)
     }
 
     /// The report for people.
@@ -208,7 +229,11 @@ impl Catalog {
     }
 
     fn write_report(&self, out: &mut String) -> std::fmt::Result {
-        let running = self.scripts.iter().filter(|s| s.state == State::Running).count();
+        let running = self
+            .scripts
+            .iter()
+            .filter(|s| s.state == State::Running)
+            .count();
         let refused = self.findings(Level::Refused).count();
         writeln!(
             out,
@@ -217,24 +242,42 @@ impl Catalog {
             self.scripts.len()
         )?;
         for plugin in &self.plugins {
-            writeln!(out, "\n{}: {} ({})", plugin.key, printable(&plugin.title), plugin.path)?;
+            writeln!(
+                out,
+                "\n{}: {} ({})",
+                plugin.key,
+                printable(&plugin.title),
+                plugin.path
+            )?;
             for script in self.scripts.iter().filter(|s| s.plugin == plugin.key) {
                 script.write_report(out)?;
             }
             for (key, status) in &self.statuses {
                 if status.plugin.as_deref() == Some(&plugin.key) {
-                    writeln!(out, "  status {} ({key}): {}", status.name, printable(&status.title))?;
+                    writeln!(
+                        out,
+                        "  status {} ({key}): {}",
+                        status.name,
+                        printable(&status.title)
+                    )?;
                 }
             }
             for (key, alert) in &self.alerts {
                 if alert.plugin.as_deref() == Some(&plugin.key) {
-                    writeln!(out, "  alert {} ({key}): {}", alert.name, printable(&alert.title))?;
+                    writeln!(
+                        out,
+                        "  alert {} ({key}): {}",
+                        alert.name,
+                        printable(&alert.title)
+                    )?;
                 }
             }
         }
-        for (level, heading) in
-            [(Level::Refused, "refused"), (Level::Warning, "warnings"), (Level::Note, "notes")]
-        {
+        for (level, heading) in [
+            (Level::Refused, "refused"),
+            (Level::Warning, "warnings"),
+            (Level::Note, "notes"),
+        ] {
             let mut findings = self.findings(level).peekable();
             if findings.peek().is_some() {
                 writeln!(out, "\n{heading}:")?;
@@ -248,10 +291,16 @@ impl Catalog {
 
     /// The report for programs.
     pub fn report_json(&self) -> Value {
-        let statuses: BTreeMap<String, _> =
-            self.statuses.iter().map(|(key, status)| (key.to_string(), status)).collect();
-        let alerts: BTreeMap<String, _> =
-            self.alerts.iter().map(|(key, alert)| (key.to_string(), alert)).collect();
+        let statuses: BTreeMap<String, _> = self
+            .statuses
+            .iter()
+            .map(|(key, status)| (key.to_string(), status))
+            .collect();
+        let alerts: BTreeMap<String, _> = self
+            .alerts
+            .iter()
+            .map(|(key, alert)| (key.to_string(), alert))
+            .collect();
         json!({
             "plugins": self.plugins,
             "scripts": self.scripts.iter().map(Script::report_json).collect::<Vec<_>>(),
@@ -279,8 +328,12 @@ impl Script {
             write!(out, ", early")?;
         }
         writeln!(out)?;
-        let missing: Vec<&str> =
-            self.needs.iter().filter(|need| !need.have).map(|need| need.name.as_str()).collect();
+        let missing: Vec<&str> = self
+            .needs
+            .iter()
+            .filter(|need| !need.have)
+            .map(|need| need.name.as_str())
+            .collect();
         if !missing.is_empty() {
             writeln!(out, "    needs what is not here: {}", missing.join(", "))?;
         }
@@ -324,7 +377,9 @@ impl std::fmt::Display for Finding {
 
 /// One line without control characters: plugins' texts end up on terminals and in logs.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -340,7 +395,10 @@ mod tests {
             line: Some(3),
             reason: "bad \u{1b}[31m\nthing".into(),
         };
-        let catalog = Catalog { findings: vec![finding], ..Catalog::default() };
+        let catalog = Catalog {
+            findings: vec![finding],
+            ..Catalog::default()
+        };
 
         let text = catalog.report_text();
 

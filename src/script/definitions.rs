@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mlua::{Function, Lua, Table, Value};
 
 use crate::script::catalog::{AlertDefinition, StatusDefinition};
+use crate::script::flow::CUSTOM_SCRIPT_STATUS;
 use crate::script::locale::Locales;
 use crate::script::spelling;
 
@@ -18,7 +19,10 @@ pub const MODULES: &[(&str, &str)] = &[
     ("flow_keys", include_str!("lua/flow_keys.lua")),
     ("status_keys", "return require('flow_keys')"),
     ("alert_consts", include_str!("lua/alert_consts.lua")),
-    ("alert_severities", "return require('alert_consts').alert_severities"),
+    (
+        "alert_severities",
+        "return require('alert_consts').alert_severities",
+    ),
     ("flow_consts", include_str!("lua/flow_consts.lua")),
     ("user_scripts", include_str!("lua/user_scripts.lua")),
 ];
@@ -89,12 +93,14 @@ impl Definitions {
         let module = |name: &str| require.call::<Table>(name);
         let alert_keys = module("alert_keys")?;
         let flow_keys = module("flow_keys")?;
-        let mut declared_statuses = BTreeSet::new();
+        let mut declared_statuses = BTreeSet::from([i64::from(CUSTOM_SCRIPT_STATUS)]);
         for group in ["ntopng", "user"] {
-            flow_keys.get::<Table>(group)?.for_each(|_: Value, key: i64| {
-                declared_statuses.insert(key);
-                Ok(())
-            })?;
+            flow_keys
+                .get::<Table>(group)?
+                .for_each(|_: Value, key: i64| {
+                    declared_statuses.insert(key);
+                    Ok(())
+                })?;
         }
         let mut definitions = Definitions {
             alert_types: module("alert_consts")?.get("alert_types")?,
@@ -113,18 +119,26 @@ impl Definitions {
 
     fn add_our_alerts(&mut self, lua: &Lua) -> mlua::Result<()> {
         let keys: Table = self.alert_keys.get("ntopng")?;
-        let rows: Table = lua.load(BUILTIN_ALERTS).set_name("=builtin_alerts").eval()?;
+        let rows: Table = lua
+            .load(BUILTIN_ALERTS)
+            .set_name("=builtin_alerts")
+            .eval()?;
         for row in rows.sequence_values::<Table>() {
             let row = row?;
             let name: String = row.get(1)?;
             let table = lua.create_table()?;
-            table.set("alert_key", keys.get::<Value>(format!("alert_{}", row.get::<String>(2)?))?)?;
+            table.set("alert_key", constant(&keys, "alert_", row.get(2)?)?)?;
             table.set("i18n_title", row.get::<Value>(3)?)?;
             table.set("icon", row.get::<Value>(4)?)?;
             table.set("creator", row.get::<Value>(5)?)?;
             let value = Value::Table(table);
-            self.add_alert(&File { plugin: None, name: &name, text: "", value: &value })
-                .map_err(mlua::Error::runtime)?;
+            self.add_alert(&File {
+                plugin: None,
+                name: &name,
+                text: "",
+                value: &value,
+            })
+            .map_err(mlua::Error::runtime)?;
         }
         Ok(())
     }
@@ -133,19 +147,35 @@ impl Definitions {
     pub fn add_our_statuses(&mut self, lua: &Lua) -> mlua::Result<()> {
         let keys: Table = self.flow_keys.get("ntopng")?;
         let require: Function = lua.globals().get("require")?;
-        let severities: Table = require.call::<Table>("alert_consts")?.get("alert_severities")?;
-        let rows: Table = lua.load(BUILTIN_STATUSES).set_name("=builtin_statuses").eval()?;
+        let severities: Table = require
+            .call::<Table>("alert_consts")?
+            .get("alert_severities")?;
+        let rows: Table = lua
+            .load(BUILTIN_STATUSES)
+            .set_name("=builtin_statuses")
+            .eval()?;
         for row in rows.sequence_values::<Table>() {
             let row = row?;
             let name: String = row.get(1)?;
             let table = lua.create_table()?;
-            table.set("status_key", keys.get::<Value>(format!("status_{}", row.get::<String>(2)?))?)?;
-            table.set("alert_severity", severities.get::<Value>(row.get::<String>(3)?)?)?;
-            table.set("alert_type", self.alert_types.get::<Value>(row.get::<String>(4)?)?)?;
+            table.set("status_key", constant(&keys, "status_", row.get(2)?)?)?;
+            table.set(
+                "alert_severity",
+                severities.get::<Value>(row.get::<String>(3)?)?,
+            )?;
+            table.set(
+                "alert_type",
+                self.alert_types.get::<Value>(row.get::<String>(4)?)?,
+            )?;
             table.set("i18n_title", row.get::<Value>(5)?)?;
             let value = Value::Table(table);
-            self.add_status(&File { plugin: None, name: &name, text: "", value: &value })
-                .map_err(mlua::Error::runtime)?;
+            self.add_status(&File {
+                plugin: None,
+                name: &name,
+                text: "",
+                value: &value,
+            })
+            .map_err(mlua::Error::runtime)?;
         }
         Ok(())
     }
@@ -161,8 +191,10 @@ impl Definitions {
         let key = self.alert_key(file, table)?;
 
         free_name(self.alerts.get(file.name).map(|alert| &alert.plugin), file)?;
-        if let Some((name, other)) =
-            self.alerts.iter().find(|(name, alert)| alert.key == key && *name != file.name)
+        if let Some((name, other)) = self
+            .alerts
+            .iter()
+            .find(|(name, alert)| alert.key == key && *name != file.name)
         {
             let owner = owner(&other.plugin);
             return Err(format!("alert_key {key} is taken by {name} of {owner}"));
@@ -170,7 +202,12 @@ impl Definitions {
         self.install(&self.alert_types, file.name, table, creator, "alert_type")
             .and_then(|()| table.raw_set("alert_key", key))
             .map_err(|error| error.to_string())?;
-        let alert = Alert { key, title, icon, plugin: file.plugin.map(str::to_owned) };
+        let alert = Alert {
+            key,
+            title,
+            icon,
+            plugin: file.plugin.map(str::to_owned),
+        };
         self.alerts.insert(file.name.into(), alert);
         Ok(warnings)
     }
@@ -186,24 +223,43 @@ impl Definitions {
             Value::Table(severity) => severity.raw_get("severity_id").unwrap_or(0),
             _ => {
                 if file.text.contains("alert_severity") {
-                    warnings.push("alert_severity is nil: the script's, or \"error\", is taken".into());
+                    warnings
+                        .push("alert_severity is nil: the script's, or \"error\", is taken".into());
                 }
                 0
             }
         };
         let (alert, create) = self.alert_type(file, table)?;
 
-        free_name(self.statuses.get(file.name).map(|status| &status.plugin), file)?;
-        if let Some((name, other)) =
-            self.statuses.iter().find(|(name, status)| status.key == key && *name != file.name)
+        free_name(
+            self.statuses.get(file.name).map(|status| &status.plugin),
+            file,
+        )?;
+        if let Some((name, other)) = self
+            .statuses
+            .iter()
+            .find(|(name, status)| status.key == key && *name != file.name)
         {
             let owner = owner(&other.plugin);
             return Err(format!("status_key {key} is taken by {name} of {owner}"));
         }
-        self.install(&self.status_types, file.name, table, Some(create), "status_type")
-            .map_err(|error| error.to_string())?;
+        self.install(
+            &self.status_types,
+            file.name,
+            table,
+            Some(create),
+            "status_type",
+        )
+        .map_err(|error| error.to_string())?;
         let plugin = file.plugin.map(str::to_owned);
-        let status = Status { key, title, severity, alert, plugin, table: table.clone() };
+        let status = Status {
+            key,
+            title,
+            severity,
+            alert,
+            plugin,
+            table: table.clone(),
+        };
         self.statuses.insert(file.name.into(), status);
         Ok(warnings)
     }
@@ -244,9 +300,9 @@ impl Definitions {
             Value::Integer(key) if self.declared_statuses.contains(&key) => {
                 u8::try_from(key).map_err(|_| format!("status_key {key} is out of range"))
             }
-            Value::Integer(key) => {
-                Err(format!("status_key {key} is not a declared constant of flow_keys"))
-            }
+            Value::Integer(key) => Err(format!(
+                "status_key {key} is not a declared constant of flow_keys"
+            )),
             Value::Nil => {
                 for group in ["ntopng", "user"] {
                     if let Some(slip) = self.unknown_member(file, &self.flow_keys, group) {
@@ -255,7 +311,10 @@ impl Definitions {
                 }
                 Err(missing(table, "status_key"))
             }
-            other => Err(format!("status_key is a {}, not an integer", other.type_name())),
+            other => Err(format!(
+                "status_key is a {}, not an integer",
+                other.type_name()
+            )),
         }
     }
 
@@ -283,19 +342,26 @@ impl Definitions {
                     None => missing(table, "alert_type"),
                 })
             }
-            other => Err(format!("alert_type is a {}, not a definition", other.type_name())),
+            other => Err(format!(
+                "alert_type is a {}, not a definition",
+                other.type_name()
+            )),
         }
     }
 
     /// A constant the file asks for and that `keys[group]` does not have.
     fn unknown_member(&self, file: &File, keys: &Table, group: &str) -> Option<String> {
         let group_table: Table = keys.raw_get(group).ok()?;
-        let names: Vec<String> =
-            group_table.pairs::<String, Value>().filter_map(|pair| Some(pair.ok()?.0)).collect();
-        let unknown =
-            spelling::members(file.text, group).find(|name| !names.iter().any(|known| known == name))?;
+        let names: Vec<String> = group_table
+            .pairs::<String, Value>()
+            .filter_map(|pair| Some(pair.ok()?.0))
+            .collect();
+        let unknown = spelling::members(file.text, group)
+            .find(|name| !names.iter().any(|known| known == name))?;
         let hint = spelling::hint(unknown, names.iter().map(String::as_str));
-        Some(format!("the key is nil: there is no constant {group}.{unknown}{hint}"))
+        Some(format!(
+            "the key is nil: there is no constant {group}.{unknown}{hint}"
+        ))
     }
 
     /// The alert types by key, texts looked up.
@@ -330,7 +396,18 @@ impl Definitions {
 
     /// The statuses' tables by key.
     pub fn status_tables(&self) -> BTreeMap<u8, Table> {
-        self.statuses.values().map(|status| (status.key, status.table.clone())).collect()
+        self.statuses
+            .values()
+            .map(|status| (status.key, status.table.clone()))
+            .collect()
+    }
+}
+
+/// The constant of a row of ours, named without its prefix; a number stands for itself.
+fn constant(keys: &Table, prefix: &str, named: Value) -> mlua::Result<Value> {
+    match named {
+        Value::String(name) => keys.get(format!("{prefix}{}", name.to_str()?)),
+        number => Ok(number),
     }
 }
 
@@ -349,17 +426,26 @@ pub const CLASS_FORM: &str = "4.3 class definition not supported";
 
 fn free_name(present: Option<&Option<String>>, file: &File) -> Result<(), String> {
     match present {
-        Some(Some(plugin)) => Err(format!("{} is already defined by plugin {plugin}", file.name)),
+        Some(Some(plugin)) => Err(format!(
+            "{} is already defined by plugin {plugin}",
+            file.name
+        )),
         Some(None) | None => Ok(()),
     }
 }
 
 fn owner(plugin: &Option<String>) -> String {
-    plugin.as_ref().map_or("the built-in ones".into(), |plugin| format!("plugin {plugin}"))
+    plugin
+        .as_ref()
+        .map_or("the built-in ones".into(), |plugin| {
+            format!("plugin {plugin}")
+        })
 }
 
 fn field(table: &Table, key: &str) -> Result<Value, String> {
-    table.raw_get(key).map_err(|error| format!("{key}: {error}"))
+    table
+        .raw_get(key)
+        .map_err(|error| format!("{key}: {error}"))
 }
 
 fn missing(table: &Table, key: &str) -> String {
@@ -383,7 +469,9 @@ fn required_text(table: &Table, key: &str) -> Result<String, String> {
 fn title(file: &File, table: &Table, warnings: &mut Vec<String>) -> Result<String, String> {
     if field(table, "i18n_title")?.is_nil() && file.text.contains("i18n_title") {
         warnings.push("i18n_title is nil: the file's name is shown".into());
-        table.raw_set("i18n_title", file.name).map_err(|error| error.to_string())?;
+        table
+            .raw_set("i18n_title", file.name)
+            .map_err(|error| error.to_string())?;
     }
     required_text(table, "i18n_title")
 }
@@ -399,13 +487,15 @@ fn optional_function(table: &Table, key: &str) -> Result<Option<Function>, Strin
 fn check_description(table: &Table) -> Result<(), String> {
     match field(table, "i18n_description")? {
         Value::Nil | Value::String(_) | Value::Function(_) => Ok(()),
-        other => {
-            Err(format!("i18n_description is a {}, neither text nor function", other.type_name()))
-        }
+        other => Err(format!(
+            "i18n_description is a {}, neither text nor function",
+            other.type_name()
+        )),
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on shall stop
 mod tests {
     use super::*;
     use crate::script::sandbox::{Limits, Output, Sandbox};
@@ -422,23 +512,38 @@ mod tests {
                 sandbox.register_module(name, source).unwrap();
             }
             let definitions = Definitions::new(sandbox.lua()).unwrap();
-            State { sandbox, definitions }
+            State {
+                sandbox,
+                definitions,
+            }
         }
 
         fn alert(&mut self, plugin: &str, name: &str, text: &str) -> Result<Vec<String>, String> {
             let value: Value = self.sandbox.lua().load(text).eval().unwrap();
-            let file = File { plugin: Some(plugin), name, text, value: &value };
+            let file = File {
+                plugin: Some(plugin),
+                name,
+                text,
+                value: &value,
+            };
             self.definitions.add_alert(&file)
         }
 
         fn status(&mut self, plugin: &str, name: &str, text: &str) -> Result<Vec<String>, String> {
             let value: Value = self.sandbox.lua().load(text).eval().unwrap();
-            let file = File { plugin: Some(plugin), name, text, value: &value };
+            let file = File {
+                plugin: Some(plugin),
+                name,
+                text,
+                value: &value,
+            };
             self.definitions.add_status(&file)
         }
 
         fn with_our_statuses(mut self) -> State {
-            self.definitions.add_our_statuses(self.sandbox.lua()).unwrap();
+            self.definitions
+                .add_our_statuses(self.sandbox.lua())
+                .unwrap();
             self
         }
 
@@ -470,8 +575,13 @@ mod tests {
             ("{65534, 65534}", 4294901758),
         ] {
             let mut state = State::new();
-            assert_eq!(state.alert("p", "alert_a", &alert_with(key)), Ok(vec![]), "{key}");
-            let got: i64 = state.eval("return require('alert_consts').alert_types.alert_a.alert_key");
+            assert_eq!(
+                state.alert("p", "alert_a", &alert_with(key)),
+                Ok(vec![]),
+                "{key}"
+            );
+            let got: i64 =
+                state.eval("return require('alert_consts').alert_types.alert_a.alert_key");
             assert_eq!(got, number, "{key}");
         }
     }
@@ -484,10 +594,15 @@ mod tests {
             ("{'a', 1}", "two integers"),
             ("'x'", "not {pen, id}"),
             ("-1", "out of range"),
-            ("alert_keys.user.alert_user_1", "did you mean \"alert_user_01\"?"),
+            (
+                "alert_keys.user.alert_user_1",
+                "did you mean \"alert_user_01\"?",
+            ),
             ("nil", "alert_key is missing"),
         ] {
-            let error = State::new().alert("p", "alert_a", &alert_with(key)).unwrap_err();
+            let error = State::new()
+                .alert("p", "alert_a", &alert_with(key))
+                .unwrap_err();
             assert!(error.contains(reason), "{key}: {error}");
         }
     }
@@ -498,12 +613,17 @@ mod tests {
         let statuses = state.definitions.status_catalog(&Locales::default());
         let alerts = state.definitions.alert_catalog(&Locales::default());
 
-        assert_eq!(statuses.keys().copied().collect::<Vec<_>>(), (0..=35).collect::<Vec<u8>>());
+        let keys: Vec<u8> = (0..=35).chain([CUSTOM_SCRIPT_STATUS]).collect();
+        assert_eq!(statuses.keys().copied().collect::<Vec<_>>(), keys);
         for status in statuses.values() {
             assert_eq!(alerts[&status.alert_key].name, status.alert_name);
         }
         assert_eq!(statuses[&33].name, "status_unexpected_dns");
         assert_eq!((statuses[&33].alert_key, statuses[&33].severity), (63, 5));
+        assert_eq!(
+            statuses[&CUSTOM_SCRIPT_STATUS].alert_key,
+            crate::script::flow::CUSTOM_SCRIPT_ALERT
+        );
     }
 
     #[test]
@@ -529,13 +649,14 @@ mod tests {
     #[test]
     fn a_misspelled_alert_type_is_named() {
         let mut state = State::new().with_our_statuses();
-        state.alert("p", "alert_a_thing", &alert_with("{0, 32768}")).unwrap();
+        state
+            .alert("p", "alert_a_thing", &alert_with("{0, 32768}"))
+            .unwrap();
         let text = STATUS.replace("alert_types.alert_a,", "alert_types.alert_a_thign,");
 
         let error = state.status("p", "status_a", &text).unwrap_err();
 
-        let expected =
-            "alert_type is nil: there is no alert_types.alert_a_thign; did you mean \"alert_a_thing\"?";
+        let expected = "alert_type is nil: there is no alert_types.alert_a_thign; did you mean \"alert_a_thing\"?";
         assert_eq!(error, expected);
     }
 
@@ -559,25 +680,38 @@ mod tests {
     #[test]
     fn of_a_key_used_twice_the_first_counts() {
         let mut state = State::new();
-        state.alert("p", "alert_a", &alert_with("{0, 32768}")).unwrap();
+        state
+            .alert("p", "alert_a", &alert_with("{0, 32768}"))
+            .unwrap();
 
-        let other = state.alert("q", "alert_b", &alert_with("{0, 32768}")).unwrap_err();
-        let ours = state.alert("q", "alert_b", &alert_with("{0, 63}")).unwrap_err();
-        let name = state.alert("q", "alert_a", &alert_with("{0, 32769}")).unwrap_err();
+        let other = state
+            .alert("q", "alert_b", &alert_with("{0, 32768}"))
+            .unwrap_err();
+        let ours = state
+            .alert("q", "alert_b", &alert_with("{0, 63}"))
+            .unwrap_err();
+        let name = state
+            .alert("q", "alert_a", &alert_with("{0, 32769}"))
+            .unwrap_err();
 
         assert_eq!(other, "alert_key 32768 is taken by alert_a of plugin p");
-        assert_eq!(ours, "alert_key 63 is taken by alert_unexpected_dns of the built-in ones");
+        assert_eq!(
+            ours,
+            "alert_key 63 is taken by alert_unexpected_dns of the built-in ones"
+        );
         assert_eq!(name, "alert_a is already defined by plugin p");
     }
 
     #[test]
     fn status_keys_are_declared_and_used_once() {
         let mut state = State::new().with_our_statuses();
-        state.alert("p", "alert_a", &alert_with("{0, 32768}")).unwrap();
+        state
+            .alert("p", "alert_a", &alert_with("{0, 32768}"))
+            .unwrap();
         state.status("p", "status_a", STATUS).unwrap();
 
         let twice = state.status("q", "status_b", STATUS).unwrap_err();
-        let far = STATUS.replace("k.user.status_user_01", "58");
+        let far = STATUS.replace("k.user.status_user_01", "57");
         let undeclared = state.status("q", "status_c", &far).unwrap_err();
         let slip = STATUS.replace("status_user_01", "status_usr_01");
         let slip = state.status("q", "status_d", &slip).unwrap_err();
@@ -590,7 +724,9 @@ mod tests {
     #[test]
     fn a_status_without_severity_is_loaded() {
         let mut state = State::new();
-        state.alert("p", "alert_a", &alert_with("{0, 32768}")).unwrap();
+        state
+            .alert("p", "alert_a", &alert_with("{0, 32768}"))
+            .unwrap();
         let text = STATUS.replace("alert_severities.warning", "alert_severities.warnign");
 
         let warnings = state.status("p", "status_a", &text).unwrap();
@@ -605,7 +741,10 @@ mod tests {
 
         assert_eq!(refuse("return nil"), "returns nil, not a table");
         assert_eq!(refuse("return { meta = {} }"), CLASS_FORM);
-        assert_eq!(refuse("return { alert_key = 1, icon = 'i' }"), "i18n_title is missing");
+        assert_eq!(
+            refuse("return { alert_key = 1, icon = 'i' }"),
+            "i18n_title is missing"
+        );
         assert_eq!(
             refuse("return { alert_key = 1, i18n_title = 't', icno = 'i' }"),
             "icon is missing; is \"icno\" a slip?"
@@ -622,6 +761,9 @@ mod tests {
         let warnings = state.alert("p", "alert_a", text).unwrap();
 
         assert_eq!(warnings, ["i18n_title is nil: the file's name is shown"]);
-        assert_eq!(state.definitions.alert_catalog(&Locales::default())[&32768].title, "alert_a");
+        assert_eq!(
+            state.definitions.alert_catalog(&Locales::default())[&32768].title,
+            "alert_a"
+        );
     }
 }

@@ -14,7 +14,10 @@ const MAX_TEXTS: usize = 50_000;
 enum Text {
     Plain(String),
     /// Chosen by the parameter `count`.
-    Plural { one: String, other: String },
+    Plural {
+        one: String,
+        other: String,
+    },
 }
 
 /// The texts, by key, for the current language and for English.
@@ -33,7 +36,11 @@ impl Locales {
     /// Takes the table of one `locales/<lang>.lua` in under the namespace of its plugin. False if some of it
     /// was left out because it is too deep or too much.
     pub fn add(&mut self, namespace: &str, table: &Table, english: bool) -> bool {
-        let texts = if english { &mut self.english } else { &mut self.current };
+        let texts = if english {
+            &mut self.english
+        } else {
+            &mut self.current
+        };
         collect(texts, namespace, table, 0)
     }
 
@@ -62,8 +69,14 @@ impl Locales {
         let text = match text {
             Text::Plain(text) => text,
             Text::Plural { one, other } => {
-                let count = params.map(|p| p.raw_get::<Option<f64>>("count")).transpose()?;
-                if count.flatten() == Some(1.0) { one } else { other }
+                let count = params
+                    .map(|p| p.raw_get::<Option<f64>>("count"))
+                    .transpose()?;
+                if count.flatten() == Some(1.0) {
+                    one
+                } else {
+                    other
+                }
             }
         };
         interpolate(text, params, self.string_format.as_ref()).map(Some)
@@ -140,7 +153,10 @@ fn conversion(text: &str) -> Option<(&str, &str)> {
     let text = text.strip_prefix('.')?;
     let end = text.find(|c: char| c.is_ascii_alphabetic())?;
     let spec = &text[..end];
-    let plain = spec.len() <= 5 && spec.chars().all(|c| c.is_ascii_digit() || ".-+ #0".contains(c));
+    let plain = spec.len() <= 5
+        && spec
+            .chars()
+            .all(|c| c.is_ascii_digit() || ".-+ #0".contains(c));
     plain.then(|| text.split_at(end + 1))
 }
 
@@ -171,16 +187,19 @@ pub fn install(lua: &Lua, locales: &SharedLocales) -> mlua::Result<Table> {
     let string: Table = lua.globals().get("string")?;
     locales.borrow_mut().string_format = Some(string.get("format")?);
     let shared = Rc::clone(locales);
-    let call: Function = lua.create_function(move |_, (_, key, params): (Value, Value, Value)| {
-        let Value::String(key) = key else {
-            let kind = key.type_name();
-            return Err(mlua::Error::runtime(format!("i18n: a text is expected, got {kind}")));
-        };
-        let Ok(key) = key.to_str() else {
-            return Ok(None);
-        };
-        shared.borrow().format(&key, params.as_table())
-    })?;
+    let call: Function =
+        lua.create_function(move |_, (_, key, params): (Value, Value, Value)| {
+            let Value::String(key) = key else {
+                let kind = key.type_name();
+                return Err(mlua::Error::runtime(format!(
+                    "i18n: a text is expected, got {kind}"
+                )));
+            };
+            let Ok(key) = key.to_str() else {
+                return Ok(None);
+            };
+            shared.borrow().format(&key, params.as_table())
+        })?;
     let meta = lua.create_table()?;
     meta.set("__call", call)?;
     meta.set("__metatable", false)?;
@@ -191,6 +210,7 @@ pub fn install(lua: &Lua, locales: &SharedLocales) -> mlua::Result<Table> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on shall stop
 mod tests {
     use super::*;
     use mlua::{LuaOptions, StdLib};
@@ -215,7 +235,10 @@ mod tests {
         let lua = state("{ a = 'ciao' }", "{ a = 'hello', sub = { b = 'deep' } }");
 
         assert_eq!(eval(&lua, "return i18n('p.a')").as_deref(), Some("ciao"));
-        assert_eq!(eval(&lua, "return i18n('p.sub.b')").as_deref(), Some("deep"));
+        assert_eq!(
+            eval(&lua, "return i18n('p.sub.b')").as_deref(),
+            Some("deep")
+        );
         assert_eq!(eval(&lua, "return i18n('p.sub')"), None);
         assert_eq!(eval(&lua, "return i18n('p.none')"), None);
         assert_eq!(eval(&lua, "return type(i18n)").as_deref(), Some("table"));

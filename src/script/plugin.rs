@@ -22,8 +22,14 @@ pub const MAX_FILE_BYTES: u64 = 256 * 1024;
 pub const MAX_FILES: usize = 1_000;
 
 /// Keys of a manifest.
-const MANIFEST_KEYS: [&str; 6] =
-    ["title", "description", "author", "dependencies", "disabled", "data_dirs"];
+const MANIFEST_KEYS: [&str; 6] = [
+    "title",
+    "description",
+    "author",
+    "dependencies",
+    "disabled",
+    "data_dirs",
+];
 
 /// A folder with a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +86,13 @@ impl Search {
             // A root given as `.` has a name only once resolved.
             let named = path.canonicalize().unwrap_or_else(|_| path.into());
             if let Some(key) = named.file_name().and_then(|name| name.to_str()) {
-                self.folders.push(Folder { key: key.into(), path: path.into() });
+                self.folders.push(Folder {
+                    key: key.into(),
+                    path: path.into(),
+                });
             } else {
-                self.complaints.push((path.into(), "the folder's name is not UTF-8".into()));
+                self.complaints
+                    .push((path.into(), "the folder's name is not UTF-8".into()));
             }
             return;
         }
@@ -100,7 +110,9 @@ impl Search {
             }
             // A root that is not there holds nothing: the user's folder appears with the first plugin.
             Err(error) if level == 0 && error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => self.complaints.push((path.into(), format!("cannot be read: {error}"))),
+            Err(error) => self
+                .complaints
+                .push((path.into(), format!("cannot be read: {error}"))),
         }
     }
 }
@@ -173,14 +185,21 @@ impl Reader {
         let text = String::from_utf8(bytes).map_err(|_| "not UTF-8 text".to_owned())?;
         let name = shown.rsplit('/').next().unwrap_or(shown);
         let key = name.strip_suffix(".lua").unwrap_or(name);
-        Ok(Source { key: key.into(), shown: shown.into(), text })
+        Ok(Source {
+            key: key.into(),
+            shown: shown.into(),
+            text,
+        })
     }
 }
 
 /// Names of the Lua files directly in `folder`, sorted.
 pub fn lua_files(folder: &Path) -> Vec<String> {
     let names = entries(folder).unwrap_or_default();
-    names.into_iter().filter(|name| name.ends_with(".lua") && name.len() > 4).collect()
+    names
+        .into_iter()
+        .filter(|name| name.ends_with(".lua") && name.len() > 4)
+        .collect()
 }
 
 /// What a manifest says.
@@ -209,7 +228,10 @@ impl Manifest {
             return Err(format!("returns {}, not a table", value.type_name()));
         };
         let disabled = matches!(table.raw_get("disabled"), Ok(Value::Boolean(true)));
-        let mut manifest = Manifest { disabled, ..Manifest::default() };
+        let mut manifest = Manifest {
+            disabled,
+            ..Manifest::default()
+        };
         if disabled {
             return Ok(manifest);
         }
@@ -228,7 +250,9 @@ impl Manifest {
             .iter()
             .filter_map(|key| {
                 let meant = spelling::likely(key, MANIFEST_KEYS)?;
-                Some(format!("\"{key}\" is not a key of a manifest; did you mean \"{meant}\"?"))
+                Some(format!(
+                    "\"{key}\" is not a key of a manifest; did you mean \"{meant}\"?"
+                ))
             })
             .collect();
         manifest.warnings.sort();
@@ -240,7 +264,9 @@ fn text(table: &Table, key: &str, others: &[String]) -> Result<String, String> {
     match table.raw_get(key) {
         Ok(Value::String(text)) => Ok(text.to_string_lossy()),
         Ok(Value::Nil) => {
-            let slip = others.iter().find(|other| spelling::likely(other, [key]).is_some());
+            let slip = others
+                .iter()
+                .find(|other| spelling::likely(other, [key]).is_some());
             let hint = slip.map_or_else(String::new, |slip| format!("; is \"{slip}\" a slip?"));
             Err(format!("\"{key}\" is missing{hint}"))
         }
@@ -277,7 +303,9 @@ pub fn order(plugins: &BTreeMap<String, Vec<String>>) -> (Vec<String>, BTreeMap<
                 let why = if !plugins.contains_key(need) {
                     format!("depends on \"{need}\", which is not there")
                 } else {
-                    format!("depends on \"{need}\", which cannot load (missing or circular dependency)")
+                    format!(
+                        "depends on \"{need}\", which cannot load (missing or circular dependency)"
+                    )
                 };
                 refused.insert(key.clone(), why);
             }
@@ -292,6 +320,7 @@ pub fn order(plugins: &BTreeMap<String, Vec<String>>) -> (Vec<String>, BTreeMap<
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on shall stop
 mod tests {
     use super::*;
     use mlua::{Lua, LuaOptions, StdLib};
@@ -304,7 +333,12 @@ mod tests {
 
     fn plugins(list: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
         list.iter()
-            .map(|(key, needs)| (key.to_string(), needs.iter().map(|n| n.to_string()).collect()))
+            .map(|(key, needs)| {
+                (
+                    key.to_string(),
+                    needs.iter().map(|n| n.to_string()).collect(),
+                )
+            })
             .collect()
     }
 
@@ -325,7 +359,11 @@ mod tests {
 
         assert_eq!(reason, "\"author\" is missing; is \"auther\" a slip?");
         assert!(manifest("return nil").unwrap_err().contains("not a table"));
-        assert!(manifest("return {title = 1}").unwrap_err().contains("not a text"));
+        assert!(
+            manifest("return {title = 1}")
+                .unwrap_err()
+                .contains("not a text")
+        );
     }
 
     #[test]
@@ -335,8 +373,12 @@ mod tests {
 
     #[test]
     fn what_is_depended_on_comes_first_through_several_levels() {
-        let (order, refused) =
-            order(&plugins(&[("a", &["b"]), ("b", &["c"]), ("c", &[]), ("d", &[])]));
+        let (order, refused) = order(&plugins(&[
+            ("a", &["b"]),
+            ("b", &["c"]),
+            ("c", &[]),
+            ("d", &[]),
+        ]));
 
         assert_eq!(order, ["c", "d", "b", "a"]);
         assert!(refused.is_empty());
@@ -344,8 +386,12 @@ mod tests {
 
     #[test]
     fn unmet_and_circular_dependencies_are_named() {
-        let (order, refused) =
-            order(&plugins(&[("a", &["gone"]), ("b", &["c"]), ("c", &["b"]), ("d", &["a"])]));
+        let (order, refused) = order(&plugins(&[
+            ("a", &["gone"]),
+            ("b", &["c"]),
+            ("c", &["b"]),
+            ("d", &["a"]),
+        ]));
 
         assert!(order.is_empty());
         assert_eq!(refused["a"], "depends on \"gone\", which is not there");

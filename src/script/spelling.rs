@@ -23,7 +23,11 @@ fn distance(a: &str, b: &str) -> usize {
     if a.len() > 64 || b.len() > 64 {
         return usize::MAX; // no name of ours is that long, and the work is a.len() times b.len()
     }
-    let mut rows = [vec![0; b.len() + 1], (0..=b.len()).collect(), vec![0; b.len() + 1]];
+    let mut rows = [
+        vec![0; b.len() + 1],
+        (0..=b.len()).collect(),
+        vec![0; b.len() + 1],
+    ];
     for i in 1..=a.len() {
         let [before, last, row] = &mut rows;
         row[0] = i;
@@ -43,14 +47,19 @@ fn distance(a: &str, b: &str) -> usize {
 /// end of a longer path.
 pub fn members<'a>(source: &'a str, table: &str) -> impl Iterator<Item = &'a str> {
     let dotted = format!("{table}.");
-    let starts: Vec<usize> = source.match_indices(&dotted).map(|(at, found)| at + found.len()).collect();
+    let starts: Vec<usize> = source
+        .match_indices(&dotted)
+        .map(|(at, found)| at + found.len())
+        .collect();
     let before = move |start: usize| source[..start - dotted.len()].bytes().next_back();
     starts.into_iter().filter_map(move |start| {
         if before(start).is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_') {
             return None;
         }
         let rest = &source[start..];
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
         (end > 0).then(|| &rest[..end])
     })
 }
@@ -72,8 +81,12 @@ mod tests {
 
     #[test]
     fn members_are_those_of_this_table() {
-        let source = "a = consts.alert_types.one, my_alert_types.two, alert_types.three.four, alert_types.";
+        let source =
+            "a = consts.alert_types.one, my_alert_types.two, alert_types.three.four, alert_types.";
 
-        assert_eq!(members(source, "alert_types").collect::<Vec<_>>(), ["one", "three"]);
+        assert_eq!(
+            members(source, "alert_types").collect::<Vec<_>>(),
+            ["one", "three"]
+        );
     }
 }

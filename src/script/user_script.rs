@@ -6,8 +6,8 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::l7::Proto;
 use crate::script::catalog::Filter;
-use crate::script::configset::Form;
 use crate::script::current::Hook;
+use crate::script::form::Form;
 use crate::script::json::to_json;
 use crate::script::locale::Locales;
 use crate::script::spelling;
@@ -65,8 +65,14 @@ const ATTRIBUTES: [&str; 24] = [
     "early",
 ];
 
-const BUILDERS: [&str; 6] =
-    ["threshold_cross", "items_list", "elephant_flows", "long_lived", "multi_select", "flow_mud"];
+const BUILDERS: [&str; 6] = [
+    "threshold_cross",
+    "items_list",
+    "elephant_flows",
+    "long_lived",
+    "multi_select",
+    "flow_mud",
+];
 
 /// A flow script's table, normalised.
 pub struct UserScript {
@@ -169,8 +175,10 @@ impl UserScript {
 
 /// Attributes that are nearly ours.
 fn slips(table: &Table) -> Vec<String> {
-    let mut keys: Vec<String> =
-        table.pairs::<String, Value>().filter_map(|pair| pair.ok().map(|(key, _)| key)).collect();
+    let mut keys: Vec<String> = table
+        .pairs::<String, Value>()
+        .filter_map(|pair| pair.ok().map(|(key, _)| key))
+        .collect();
     keys.sort();
     let meant = |key: &str| match key {
         // What a widely read article calls it.
@@ -179,7 +187,12 @@ fn slips(table: &Table) -> Vec<String> {
         key => spelling::likely(key, ATTRIBUTES),
     };
     keys.iter()
-        .filter_map(|key| Some(format!("attribute \"{key}\" means nothing; did you mean \"{}\"?", meant(key)?)))
+        .filter_map(|key| {
+            Some(format!(
+                "attribute \"{key}\" means nothing; did you mean \"{}\"?",
+                meant(key)?
+            ))
+        })
         .collect()
 }
 
@@ -207,10 +220,15 @@ fn filter(table: &Table) -> Result<Filter, String> {
             let name = name.to_string_lossy();
             let unknown = || {
                 let known = crate::l7::protocols::PROTOCOLS.iter().map(|row| row.1);
-                format!("l7_proto \"{name}\" is unknown{}", spelling::hint(&name, known))
+                format!(
+                    "l7_proto \"{name}\" is unknown{}",
+                    spelling::hint(&name, known)
+                )
             };
             let id = Proto::by_name(&name).ok_or_else(unknown)?.0;
-            table.raw_set("l7_proto_id", id).map_err(|error| error.to_string())?;
+            table
+                .raw_set("l7_proto_id", id)
+                .map_err(|error| error.to_string())?;
             Some(id)
         }
         other => return Err(format!("l7_proto is a {}, not a name", other.type_name())),
@@ -218,7 +236,10 @@ fn filter(table: &Table) -> Result<Filter, String> {
     Ok(Filter {
         l4,
         l7,
-        handshake: matches!(field(table, "three_way_handshake_ok")?, Value::Boolean(true)),
+        handshake: matches!(
+            field(table, "three_way_handshake_ok")?,
+            Value::Boolean(true)
+        ),
         period_secs: table.raw_get("periodic_update_seconds").unwrap_or(0),
     })
 }
@@ -232,8 +253,11 @@ fn hooks(table: &Table, warnings: &mut Vec<String>) -> Result<Vec<(Hook, Functio
     let names = || Hook::ALL.iter().map(|hook| hook.name());
     if let Value::Function(all) = field(&given, "all")? {
         // As ntopng does it: the table has one entry a hook afterwards, and none called `all`.
-        let set = Hook::ALL.iter().try_for_each(|hook| given.raw_set(hook.name(), &all));
-        set.and_then(|()| given.raw_set("all", Value::Nil)).map_err(|error| error.to_string())?;
+        let set = Hook::ALL
+            .iter()
+            .try_for_each(|hook| given.raw_set(hook.name(), &all));
+        set.and_then(|()| given.raw_set("all", Value::Nil))
+            .map_err(|error| error.to_string())?;
     }
     let mut hooks = Vec::new();
     let mut unknown = Vec::new();
@@ -242,20 +266,33 @@ fn hooks(table: &Table, warnings: &mut Vec<String>) -> Result<Vec<(Hook, Functio
             Value::String(name) => name.to_string_lossy(),
             other => format!("{other:?}"),
         };
-        match (Hook::ALL.into_iter().find(|hook| hook.name() == name), value) {
+        match (
+            Hook::ALL.into_iter().find(|hook| hook.name() == name),
+            value,
+        ) {
             (Some(hook), Value::Function(function)) => hooks.push((hook, function)),
             (Some(_), other) => {
-                unknown.push(format!("hook {name} is a {}, not a function", other.type_name()));
+                unknown.push(format!(
+                    "hook {name} is a {}, not a function",
+                    other.type_name()
+                ));
             }
             (None, _) => {
-                unknown.push(format!("hook \"{name}\" is unknown{}", spelling::hint(&name, names())));
+                unknown.push(format!(
+                    "hook \"{name}\" is unknown{}",
+                    spelling::hint(&name, names())
+                ));
             }
         }
     }
     hooks.sort_by_key(|(hook, _)| *hook);
     unknown.sort();
     if hooks.is_empty() {
-        let why = if unknown.is_empty() { String::new() } else { format!(": {}", unknown.join("; ")) };
+        let why = if unknown.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", unknown.join("; "))
+        };
         return Err(format!("has no flow hook{why}"));
     }
     warnings.append(&mut unknown);
@@ -267,7 +304,10 @@ fn category(table: &Table, categories: &Table) -> String {
     let Ok(Value::Table(given)) = table.raw_get("category") else {
         return other();
     };
-    let found = categories.pairs::<String, Table>().flatten().find(|(_, known)| *known == given);
+    let found = categories
+        .pairs::<String, Table>()
+        .flatten()
+        .find(|(_, known)| *known == given);
     found.map_or_else(other, |(key, _)| key)
 }
 
@@ -289,10 +329,14 @@ fn default_conf(table: &Table) -> Result<Json, String> {
         Value::Nil => Ok(json!([])),
         Value::String(text) => Ok(old_threshold(&text.to_string_lossy())),
         value @ Value::Table(_) => {
-            let text = to_json(&value, MAX_CONF_BYTES).map_err(|error| format!("default_value: {error}"))?;
+            let text = to_json(&value, MAX_CONF_BYTES)
+                .map_err(|error| format!("default_value: {error}"))?;
             serde_json::from_str(&text).map_err(|error| format!("default_value: {error}"))
         }
-        other => Err(format!("default_value is a {}, not a table", other.type_name())),
+        other => Err(format!(
+            "default_value is a {}, not a table",
+            other.type_name()
+        )),
     }
 }
 
@@ -302,7 +346,11 @@ fn old_threshold(text: &str) -> Json {
     match (parts.next(), parts.next().map(str::parse::<f64>)) {
         (Some(operator), Some(Ok(threshold))) => {
             let whole = threshold.fract() == 0.0 && threshold.abs() < 1e15;
-            let threshold = if whole { json!(threshold as i64) } else { json!(threshold) };
+            let threshold = if whole {
+                json!(threshold as i64)
+            } else {
+                json!(threshold)
+            };
             json!({"operator": operator, "threshold": threshold})
         }
         _ => json!([]),
@@ -319,8 +367,12 @@ struct Gui {
 impl Gui {
     fn read(table: &Table, text: &str, locales: &Locales, warnings: &mut Vec<String>) -> Gui {
         let given: Value = table.raw_get("gui").unwrap_or(Value::Nil);
-        let nothing =
-            Gui { title: None, description: String::new(), all: Json::Null, form: Form::default() };
+        let nothing = Gui {
+            title: None,
+            description: String::new(),
+            all: Json::Null,
+            form: Form::default(),
+        };
         if given.is_nil() {
             return nothing;
         }
@@ -332,7 +384,13 @@ impl Gui {
                 return nothing;
             }
         };
-        for key in ["i18n_title", "i18n_description", "input_title", "input_description", "i18n_field_unit"] {
+        for key in [
+            "i18n_title",
+            "i18n_description",
+            "input_title",
+            "input_description",
+            "i18n_field_unit",
+        ] {
             if let Some(Json::String(text)) = all.get_mut(key) {
                 *text = locales.shown(text);
             }
@@ -340,7 +398,11 @@ impl Gui {
         let text_of = |key: &str| all.get(key).and_then(Json::as_str).map(str::to_owned);
         let title = text_of("i18n_title");
         if title.is_none() {
-            let why = if text.contains("i18n_title") { "nil" } else { "missing" };
+            let why = if text.contains("i18n_title") {
+                "nil"
+            } else {
+                "missing"
+            };
             warnings.push(format!("gui.i18n_title is {why}: the file's name is shown"));
         }
         let builder = text_of("input_builder").unwrap_or_default();
@@ -357,28 +419,42 @@ impl Gui {
             field_max: number("field_max"),
         };
         let description = text_of("i18n_description").unwrap_or_default();
-        Gui { title, description, all: Json::Object(all), form }
+        Gui {
+            title,
+            description,
+            all: Json::Object(all),
+            form,
+        }
     }
 }
 
 fn field(table: &Table, key: &str) -> Result<Value, String> {
-    table.raw_get(key).map_err(|error| format!("{key}: {error}"))
+    table
+        .raw_get(key)
+        .map_err(|error| format!("{key}: {error}"))
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on shall stop
 mod tests {
     use super::*;
     use mlua::{Lua, LuaOptions, StdLib};
 
     fn read(code: &str) -> Result<UserScript, String> {
         let lua = Lua::new_with(StdLib::NONE, LuaOptions::default()).unwrap();
-        let categories: Table = lua.load("categories = { security = {} } return categories").eval().unwrap();
+        let categories: Table = lua
+            .load("categories = { security = {} } return categories")
+            .eval()
+            .unwrap();
         let value: Value = lua.load(code).eval().unwrap();
         UserScript::from_lua(&value, code, &categories, &Locales::default())
     }
 
     fn read_well(attributes: &str) -> UserScript {
-        read(&format!("return {{ hooks = {{ flowEnd = function() end }}, {attributes} }}")).unwrap()
+        read(&format!(
+            "return {{ hooks = {{ flowEnd = function() end }}, {attributes} }}"
+        ))
+        .unwrap()
     }
 
     #[test]
@@ -400,7 +476,12 @@ mod tests {
         );
 
         assert_eq!((script.prio, script.category.as_str()), (5, "security"));
-        let filter = Filter { l4: Some(6), l7: Some(5), handshake: true, period_secs: 0 };
+        let filter = Filter {
+            l4: Some(6),
+            l7: Some(5),
+            handshake: true,
+            period_secs: 0,
+        };
         assert_eq!(script.filter, filter);
         assert!(!script.default_enabled && script.early && script.nedge_exclude);
     }
@@ -421,7 +502,11 @@ mod tests {
             ("{ [3] = 'x', a = print }", json!({"3": "x"})),
             ("'syn;gt;256'", json!({"operator": "gt", "threshold": 256})),
         ] {
-            assert_eq!(read_well(&format!("default_value = {value}")).default_conf, conf, "{value}");
+            assert_eq!(
+                read_well(&format!("default_value = {value}")).default_conf,
+                conf,
+                "{value}"
+            );
         }
     }
 
@@ -468,7 +553,10 @@ mod tests {
                      item_list_type = 'country', f = function() end }",
         );
 
-        assert_eq!((script.title.as_deref(), script.description.as_str()), (Some("T"), "D"));
+        assert_eq!(
+            (script.title.as_deref(), script.description.as_str()),
+            (Some("T"), "D")
+        );
         assert_eq!(script.form.item_list_type, "country");
         assert_eq!(script.gui["input_builder"], "items_list");
         assert!(script.gui.get("f").is_none());

@@ -90,6 +90,8 @@ return {
   { "alert_unexpected_dns", "unexpected_dns_server", "Unexpected DNS server", "fas fa-exclamation", whole },
   { "alert_unexpected_smtp", "unexpected_smtp_server", "Unexpected SMTP server", "fas fa-exclamation", whole },
   { "alert_unexpected_ntp", "unexpected_ntp_server", "Unexpected NTP server", "fas fa-exclamation", whole },
+  -- Of custom scripts' `flow.triggerAlert(score, message)`; its number is that of ntopng 5.x.
+  { "alert_custom_script", 87, "Custom script", "fas fa-scroll" },
   { "alert_threshold_cross", "threshold_cross", "Threshold crossed", "fas fa-arrow-circle-up",
     periodic("metric", "value", "operator", "threshold") },
   { "alert_flows_flood", "flows_flood", "Flows flood", "fas fa-life-ring",

@@ -49,4 +49,6 @@ return {
   { "status_unexpected_dns", "unexpected_dns_server", "error", "alert_unexpected_dns", "Unexpected DNS server" },
   { "status_unexpected_smtp", "unexpected_smtp_server", "error", "alert_unexpected_smtp", "Unexpected SMTP server" },
   { "status_unexpected_ntp", "unexpected_ntp_server", "error", "alert_unexpected_ntp", "Unexpected NTP server" },
+  -- Of custom scripts' `flow.triggerAlert(score, message)`.
+  { "status_custom_script", 58, "error", "alert_custom_script", "Custom script" },
 }

@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use mlua::{IntoLua, IntoLuaMulti, Lua, MultiValue, Table};
 
+pub use fields::key_hash;
 pub use risk::RISKS;
 pub use status::{CUSTOM_SCRIPT_ALERT, CUSTOM_SCRIPT_STATUS};
 

@@ -97,7 +97,7 @@ fn read(message: &[u8], input: &Input, facts: &mut Facts, complete: bool) -> Res
     let header = header(message, at_home)?;
     let mut at = HEADER;
     let mut question = None;
-    if header.questions == 1 {
+    if header.questions > 0 {
         let mut name = Name::default();
         at = name.read(message, at)?;
         let fields = message.get(at..at + 4).ok_or(Flaw::Short)?;
@@ -115,8 +115,8 @@ fn read(message: &[u8], input: &Input, facts: &mut Facts, complete: bool) -> Res
         Ok(()) if at == message.len() || at_home => {}
         Ok(()) if !complete => {}
         Err(Flaw::Short) if !complete => {}
-        // On its own port: a response is a response, whatever its records are (some are cut without saying so).
-        Err(_) if at_home && header.response => {}
+        // Some are cut without saying so, some are made to be refused.
+        Err(_) if at_home => {}
         _ => return Err(Flaw::Wrong),
     }
 
@@ -146,20 +146,16 @@ fn header(message: &[u8], at_home: bool) -> Result<Header, Flaw> {
     let [questions, answers, authorities, additional] = [field()?, field()?, field()?, field()?];
     let response = flags & 0x8000 != 0;
     let opcode = flags >> 11 & 15;
-    // Query, notify and update are in use; the bit between RA and AD is reserved (RFC 6895, 2).
-    if !matches!(opcode, 0 | 4 | 5) || flags & 0x0040 != 0 {
-        return Err(Flaw::Wrong);
-    }
-    // A refusal may come without its question; that little is believed on the right port only.
-    let refusal = response && questions == 0 && answers == 0 && at_home;
-    let fits = if response {
-        questions == 1 || refusal
-    } else {
-        // A query carries options and a signature at most; updates carry records.
-        let plain = answers == 0 && authorities <= 1 && additional <= 2 && flags & 15 == 0;
-        questions == 1 && (opcode != 0 || plain)
+    // Query, notify and update are in use; the bit between RA and AD is reserved (RFC 6895, 2). A query carries
+    // options and a signature at most; updates carry records.
+    let strict = match (response, opcode) {
+        _ if questions != 1 || flags & 0x0040 != 0 => false,
+        (false, 0) => answers == 0 && authorities <= 1 && additional <= 2 && flags & 15 == 0,
+        (_, opcode) => matches!(opcode, 0 | 4 | 5),
     };
-    if !fits {
+    // A refusal may come without its question. Servers overlook what is reserved, and so must we.
+    let at_home = at_home && matches!(opcode, 0 | 4 | 5) && (questions > 0 || response);
+    if !strict && !at_home {
         return Err(Flaw::Wrong);
     }
     let records = usize::from(answers) + usize::from(authorities) + usize::from(additional);

@@ -24,6 +24,8 @@ pub const TLS: Dissector = Dissector {
 
 /// Content types of records (RFC 8446, 5.1).
 mod content {
+    pub const CHANGE_CIPHER_SPEC: u8 = 20;
+    pub const ALERT: u8 = 21;
     pub const HANDSHAKE: u8 = 22;
     pub const APPLICATION_DATA: u8 = 23;
 }
@@ -49,7 +51,7 @@ const MAX_HELLO: u32 = 0x1_ffff;
 fn probe(input: &Input, facts: &mut Facts) -> Probe {
     match first_record(input.data) {
         Ok(content::HANDSHAKE) => {}
-        // In the middle of a connection: nothing in the clear will follow.
+        // In the middle of a connection, or a refusal: nothing in the clear will follow.
         Ok(_) => return Probe::Yes(Step::Done),
         Err(verdict) => return verdict,
     }
@@ -83,21 +85,28 @@ fn probe(input: &Input, facts: &mut Facts) -> Probe {
 /// Content type of the first record if it is one that says TLS; else what to answer.
 fn first_record(data: &[u8]) -> Result<u8, Probe> {
     let kind = *data.first().ok_or(Probe::NeedMore)?;
-    // The other types are a byte or two of few values, and prove nothing.
-    if kind != content::HANDSHAKE && kind != content::APPLICATION_DATA {
-        return Err(Probe::No);
-    }
-    if data.get(1).is_some_and(|major| *major != 3) || data.get(2).is_some_and(|minor| *minor > 4) {
+    if !(content::CHANGE_CIPHER_SPEC..=content::APPLICATION_DATA).contains(&kind)
+        || data.get(1).is_some_and(|major| *major != 3)
+        || data.get(2).is_some_and(|minor| *minor > 4)
+    {
         return Err(Probe::No);
     }
     let length = data.get(3..5).ok_or(Probe::NeedMore)?;
-    if !(1..=MAX_RECORD).contains(&u16::from_be_bytes([length[0], length[1]])) {
-        return Err(Probe::No);
-    }
-    match data.get(5) {
-        Some(&first) if kind == content::HANDSHAKE && !starts_hello(first) => Err(Probe::No),
-        _ => Ok(kind),
-    }
+    let length = u16::from_be_bytes([length[0], length[1]]);
+    let fits = match (kind, data.get(5)) {
+        // Behind these five bytes anything may follow: it is encrypted.
+        (content::APPLICATION_DATA, _) => (1..=MAX_RECORD).contains(&length),
+        (_, None) => return Err(Probe::NeedMore),
+        (content::HANDSHAKE, Some(&first)) => {
+            (1..=MAX_RECORD).contains(&length) && starts_hello(first)
+        }
+        // Warning or fatal; or encrypted, as the last word of a connection picked up late.
+        (content::ALERT, Some(level)) => {
+            length == 2 && (1..=2).contains(level) || (18..=64).contains(&length)
+        }
+        (_, Some(message)) => length == 1 && *message == 1,
+    };
+    if fits { Ok(kind) } else { Err(Probe::No) }
 }
 
 fn starts_hello(kind: u8) -> bool {

@@ -1,15 +1,16 @@
 //! What dissectors learned of one flow, in a fixed number of bytes.
 
-/// What a fact is about. Texts are as the peer wrote them, cut at [`MAX_VALUE`] bytes; numbers are stored
+/// What a fact is about. Texts are as the peer wrote them unless said otherwise, cut at [`MAX_VALUE`] bytes; numbers are stored
 /// as 8 bytes big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[allow(missing_docs)] // the names say it
 pub enum Fact {
     HttpMethod = 1,
-    /// Value of the first Host header, with its port if it has one.
+    /// Lower case; with its port if it has one. Of the request target if that has one, else of the first
+    /// Host header.
     HttpHost,
-    /// Request target as sent, from the path on.
+    /// Request target as sent, from the path on; empty for CONNECT.
     HttpPath,
     HttpUserAgent,
     /// Number: status code of the first response.
@@ -24,8 +25,9 @@ pub enum Fact {
     DnsCode,
     /// 4 or 16 bytes, one fact an address (several may stand).
     DnsAddress,
-    /// Number 1: the query has characters no host name has.
+    /// Number 1: the query has characters no host name has (they stand as `?` in it).
     DnsInvalidChars,
+    /// Lower case.
     TlsServerName,
     /// Comma separated, as offered by the client.
     TlsAlpn,
@@ -81,6 +83,27 @@ impl Facts {
     pub fn set(&mut self, fact: Fact, value: &[u8]) {
         if self.bytes(fact).is_none() {
             self.add(fact, value);
+        }
+    }
+
+    /// As [`set`](Facts::set), but cut so that `leave` bytes stay free for what comes later. A number takes 10
+    /// bytes, a text two more than its length.
+    pub fn set_leaving(&mut self, fact: Fact, value: &[u8], leave: usize) {
+        let room = FACT_BYTES.saturating_sub(usize::from(self.used) + 2 + leave);
+        self.cut |= room < value.len();
+        if room > 0 {
+            self.set(fact, &value[..value.len().min(room)]);
+        }
+    }
+
+    /// As [`set`](Facts::set), in lower case (ASCII): names that compare so.
+    pub fn set_lower(&mut self, fact: Fact, value: &[u8]) {
+        if self.bytes(fact).is_none() {
+            let at = usize::from(self.used) + 2;
+            self.add(fact, value);
+            if let Some(written) = self.bytes.get_mut(at..usize::from(self.used)) {
+                written.make_ascii_lowercase();
+            }
         }
     }
 
@@ -160,11 +183,14 @@ impl Facts {
             .map(|(_, value)| value)
     }
 
-    /// Host name this flow is about: TLS server name, HTTP host without port, or DNS query.
+    /// Host name this flow is about: TLS server name, HTTP host without port, or DNS query; without the dot
+    /// some write at its end.
     pub fn host(&self) -> Option<&str> {
         self.text(Fact::TlsServerName)
             .or_else(|| self.text(Fact::HttpHost).map(without_port))
             .or_else(|| self.text(Fact::DnsQuery))
+            .map(|name| name.trim_end_matches('.'))
+            .filter(|name| !name.is_empty())
     }
 
     fn find(&self, fact: Fact) -> Option<(usize, usize)> {

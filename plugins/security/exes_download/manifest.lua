@@ -1,0 +1,6 @@
+return {
+  title = "Program downloads",
+  description = "Stops programs that are fetched over plain HTTP",
+  author = "Flowreeve",
+  dependencies = {},
+}

@@ -129,15 +129,17 @@ pub struct Scripts {
 
 impl Scripts {
     /// Makes a Lua state with all that `sources` names. A bad plugin is no error: it is in the catalogue's
-    /// findings.
+    /// findings. Scripts find `now` on their clock while they load.
     pub fn load(
         sources: &Sources,
         settings: &Settings,
         env: &Rc<Env>,
+        now: Now,
     ) -> Result<Scripts, ScriptsError> {
         let sandbox = Sandbox::new(settings.limits, settings.output.clone())?;
         let current = Current::default();
         current.borrow_mut().score_mode = settings.score_mode;
+        set_clock(&sandbox, &current, now);
         let locales = SharedLocales::default();
         let i18n = locale::install(sandbox.lua(), &locales)?;
         sandbox.register_value("i18n", Value::Table(i18n))?;
@@ -243,6 +245,7 @@ impl Scripts {
                 if !under_way {
                     under_way = true;
                     slot.begin(flow, detail, now);
+                    self.sandbox.set_wall_secs(now.wall.as_secs());
                 }
                 slot.active = true;
                 slot.script = call.script;
@@ -297,7 +300,8 @@ impl Scripts {
 
     /// Tells scripts that they are loaded and, with the catalogue of the state before this one, what the
     /// configuration has changed: `onLoad`, `onEnable`, `onDisable`, `onUpdateConfig`.
-    pub fn start(&mut self, before: Option<&Catalog>) {
+    pub fn start(&mut self, before: Option<&Catalog>, now: Now) {
+        set_clock(&self.sandbox, &self.current, now);
         for at in 0..self.loaded.len() {
             let script = &self.catalog.scripts[usize::from(self.loaded[at].script)];
             let callbacks = &self.loaded[at].callbacks;
@@ -322,7 +326,8 @@ impl Scripts {
     }
 
     /// Tells scripts that the state ends: `onUnload`, `teardown`.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self, now: Now) {
+        set_clock(&self.sandbox, &self.current, now);
         for at in 0..self.loaded.len() {
             let script = &self.catalog.scripts[usize::from(self.loaded[at].script)];
             let unload = self.loaded[at].callbacks.on_unload.clone();
@@ -356,6 +361,12 @@ impl Scripts {
             log::warn!("script {}: {what}: {}", script.key, load::blame(&error).1);
         }
     }
+}
+
+/// What scripts find on their clock from here on.
+fn set_clock(sandbox: &Sandbox, current: &Current, now: Now) {
+    sandbox.set_wall_secs(now.wall.as_secs());
+    current.borrow_mut().now = now;
 }
 
 /// The calls of a hook in the order they are made.

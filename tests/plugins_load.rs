@@ -162,7 +162,7 @@ fn load_with(sources: &Sources, env: &Rc<Env>) -> Scripts {
         output: Output::default(),
         score_mode: ScoreMode::default(),
     };
-    Scripts::load(sources, &settings, env).unwrap()
+    Scripts::load(sources, &settings, env, NOW).unwrap()
 }
 
 /// Lua: adds `x` to what [`notes`] gives.
@@ -1013,10 +1013,10 @@ fn life_cycle_callbacks_follow_the_configuration() {
             .config
             .set("flow", "p", "all", Entry::new(enabled, json!({"n": n})));
         if let Some(old) = &mut before {
-            old.stop();
+            old.stop(NOW);
         }
         let mut scripts = load_with(&sources, &env);
-        scripts.start(before.as_ref().map(|old| &**old.catalog()));
+        scripts.start(before.as_ref().map(|old| &**old.catalog()), NOW);
         before = Some(scripts);
     }
 

@@ -452,7 +452,8 @@ fn missing(table: &Table, key: &str) -> String {
     let slip = table
         .pairs::<String, Value>()
         .filter_map(|pair| pair.ok().map(|(other, _)| other))
-        .find(|other| spelling::likely(other, [key]).is_some());
+        .filter(|other| spelling::likely(other, [key]).is_some())
+        .min();
     let hint = slip.map_or_else(String::new, |slip| format!("; is \"{slip}\" a slip?"));
     format!("{key} is missing{hint}")
 }

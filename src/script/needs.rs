@@ -13,7 +13,7 @@ pub(super) fn needs(sandbox: &Sandbox, text: &str) -> Vec<Need> {
     let code = without_comments(text);
     let globals = sandbox.lua().globals();
     let mut needs = BTreeMap::new();
-    for table in ["flow", "ntop", "interface", "host", "network"] {
+    for table in ["flow", "ntop", "interface"] {
         let api: Option<Table> = globals.raw_get(table).ok();
         for name in spelling::members(&code, table) {
             let have = api

@@ -170,11 +170,12 @@ impl Reader {
         if self.files > MAX_FILES {
             return Err(format!("not read: more than {MAX_FILES} files"));
         }
-        let file = File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
-        let regular = file.metadata().is_ok_and(|about| about.is_file());
-        if !regular {
+        // Asked before opening: opening a pipe would wait for somebody to write into it.
+        let about = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
+        if !about.is_file() {
             return Err("not a regular file".into());
         }
+        let file = File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
         let mut bytes = Vec::new();
         file.take(MAX_FILE_BYTES + 1)
             .read_to_end(&mut bytes)
@@ -235,11 +236,12 @@ impl Manifest {
         if disabled {
             return Ok(manifest);
         }
-        let unknown: Vec<String> = table
+        let mut unknown: Vec<String> = table
             .pairs::<String, Value>()
             .filter_map(|pair| pair.ok().map(|(key, _)| key))
             .filter(|key| !MANIFEST_KEYS.contains(&key.as_str()))
             .collect();
+        unknown.sort();
         let required = |key: &str| text(table, key, &unknown);
         manifest.title = required("title")?;
         manifest.description = required("description")?;
@@ -255,7 +257,6 @@ impl Manifest {
                 ))
             })
             .collect();
-        manifest.warnings.sort();
         Ok(manifest)
     }
 }

@@ -76,6 +76,8 @@ impl Sandbox {
     pub fn has_module(&self, name: &str) -> bool {
         self.modules.borrow().contains_key(name) || self.loaded.contains_key(name).unwrap_or(false)
     }
+    /// The clock.
+    pub fn set_wall_secs(&self, _: u64) {}
     /// Load.
     pub fn load_text(&self, name: &str, source: &str) -> Result<Function, CallError> {
         let chunk = self.lua.load(source).set_name(format!("@{name}"));

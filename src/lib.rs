@@ -31,3 +31,7 @@ pub mod setup;
 pub mod time;
 pub mod verdict;
 pub mod worker;
+
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;

@@ -1,7 +1,54 @@
 //! What the packet path tells the rest of the process: fixed-size records, and their EVE lines.
 
+pub mod eve;
+mod json;
+pub mod output;
+
+use serde::{Deserialize, Serialize};
+
 use crate::flow::{Detail, Flow};
+use crate::l7::Proto;
 use crate::time::Now;
+
+/// Kinds of event lines, by the word in `event_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)] // the names say it
+pub enum Kind {
+    Flow,
+    Alert,
+    Drop,
+    Dns,
+    Tls,
+    Http,
+    Stats,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 7] = [
+        Kind::Flow,
+        Kind::Alert,
+        Kind::Drop,
+        Kind::Dns,
+        Kind::Tls,
+        Kind::Http,
+        Kind::Stats,
+    ];
+
+    /// The word in `event_type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Flow => "flow",
+            Kind::Alert => "alert",
+            Kind::Drop => "drop",
+            Kind::Dns => "dns",
+            Kind::Tls => "tls",
+            Kind::Http => "http",
+            Kind::Stats => "stats",
+        }
+    }
+}
 
 /// Room for the text of an alert's parameters (JSON) and for its message.
 pub const ALERT_TEXT: usize = 1024;
@@ -28,6 +75,18 @@ pub enum End {
     Evicted,
     /// The engine stops.
     Shutdown,
+}
+
+impl End {
+    /// The word in `flow.reason`.
+    pub fn word(self) -> &'static str {
+        match self {
+            End::Timeout => "timeout",
+            End::Closed => "closed",
+            End::Evicted => "evicted",
+            End::Shutdown => "shutdown",
+        }
+    }
 }
 
 /// An alert a script raised.
@@ -63,4 +122,117 @@ pub enum Event {
     Drop(Record),
     /// Detection is complete (protocol records: dns, http, tls).
     Detected(Record),
+}
+
+impl Event {
+    /// Kind of its line; none for a detected protocol that has no record of its own.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Event::FlowEnd(..) => Some(Kind::Flow),
+            Event::Alert(..) => Some(Kind::Alert),
+            Event::Drop(_) => Some(Kind::Drop),
+            Event::Detected(record) => match record.flow.l7.master {
+                Proto::DNS => Some(Kind::Dns),
+                Proto::TLS => Some(Kind::Tls),
+                Proto::HTTP => Some(Kind::Http),
+                _ => None,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::flow::key::FlowKey;
+    use crate::flow::{Counters, L7, Stage, flag};
+    use crate::l7::Fact;
+    use crate::score::ScoreMode;
+    use crate::time::Micros;
+    use crate::verdict::{Reason, Verdict};
+
+    /// A TLS flow that one script spoke against, dropped at its fourth packet.
+    pub(crate) fn record() -> Record {
+        let client = (IpAddr::from([192, 168, 1, 23]), 51_234);
+        let server = (IpAddr::from([203, 0, 113, 7]), 443);
+        let (key, client_is_low) = FlowKey::new(client, server, 6, 7);
+        assert!(client_is_low);
+        let mut detail = Detail::default();
+        detail.facts.set(Fact::TlsServerName, b"www.netflix.com");
+        detail
+            .facts
+            .set(Fact::Ja4, b"t13d1516h2_8daaf6152771_e5627efa2ab1");
+        detail.statuses.set(59, 200, 3, ScoreMode::Event);
+        Record {
+            flow: Flow {
+                key,
+                id: 1_234_567_890_123,
+                first_seen: Micros::from_secs(100),
+                last_seen: Micros::from_millis(101_500),
+                counters: [
+                    Counters {
+                        bytes: 2_310,
+                        payload: 1_700,
+                        packets: 12,
+                    },
+                    Counters {
+                        bytes: 8_121,
+                        payload: 7_500,
+                        packets: 10,
+                    },
+                ],
+                packets_dropped: 3,
+                flags: flag::CLIENT_IS_LOW | flag::HAS_MAC | flag::DETECTED,
+                decided_at: 4,
+                l7: L7 {
+                    master: Proto::TLS,
+                    app: Proto(133),
+                    guessed: false,
+                },
+                stage: Stage::Dropped,
+                client_mac: [2, 0, 0, 0, 0, 1],
+                verdict: Verdict::DropFlow,
+                would: Verdict::DropFlow,
+                reason: Reason::Exceeds {
+                    score: 200,
+                    threshold: 100,
+                    status: 59,
+                    script: 3,
+                },
+                ..Flow::default()
+            },
+            detail,
+            now: Now {
+                mono: Micros::from_secs(102),
+                wall: Micros(1_767_323_045_678_901),
+            },
+        }
+    }
+
+    /// What script 3 said of it.
+    pub(crate) fn alert() -> Alert {
+        Alert {
+            status: 59,
+            key: 32_768,
+            severity: 5,
+            score: 200,
+            script: 3,
+            replaces: false,
+            params: r#"{"url":"a\"b"}"#.parse().unwrap(),
+            message: "EXE download from www.netflix.com".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn only_protocols_with_a_record_of_their_own_have_a_kind_when_detected() {
+        let mut record = record();
+        assert_eq!(Event::Detected(record).kind(), Some(Kind::Tls));
+
+        record.flow.l7.master = Proto::SSH;
+
+        assert_eq!(Event::Detected(record).kind(), None);
+        assert_eq!(Event::Drop(record).kind(), Some(Kind::Drop));
+    }
 }

@@ -41,6 +41,9 @@ pub struct Counters {
     pub payload: u64,
     /// Packets.
     pub packets: u32,
+    /// TCP: sequence number of this direction's first byte of data, once [`flag::FIRST_SEQ_TO_SERVER`]
+    /// or [`flag::FIRST_SEQ_TO_CLIENT`] is set. It stands here because the record has no other room.
+    pub first_seq: u32,
 }
 
 /// What the flow is, as far as it is known.
@@ -104,6 +107,14 @@ pub mod flag {
     pub const STREAM_LOST: u16 = 1 << 6;
     /// The client's MAC address is known.
     pub const HAS_MAC: u16 = 1 << 7;
+    /// `first_seq` of client to server is known.
+    pub const FIRST_SEQ_TO_SERVER: u16 = 1 << 8;
+    /// `first_seq` of server to client is known.
+    pub const FIRST_SEQ_TO_CLIENT: u16 = 1 << 9;
+    /// Detection knows what the client asks for.
+    pub const L7_REQUEST: u16 = 1 << 10;
+    /// Detection is complete or has given up.
+    pub const L7_DONE: u16 = 1 << 11;
 }
 
 /// A flow's record. Fixed size: see the assertion below.
@@ -135,7 +146,8 @@ pub struct Flow {
     pub retransmitted: [u16; 2],
     /// TCP segments out of order, a direction.
     pub out_of_order: [u16; 2],
-    /// Stream buffers lent, by index in the pool plus one; 0 is none.
+    /// Stream buffers lent, by index in the pool plus one; 0 is none, `stream::FINISHED` says that
+    /// this direction has told all it can.
     pub streams: [u16; 2],
     /// What it is.
     pub l7: L7,

@@ -1,6 +1,8 @@
 //! Time as the engine sees it: always an argument, never asked for. Only the queue, the worker and the
 //! capture reader read a clock.
 
+pub mod date;
+
 use std::ops::{Add, Sub};
 
 /// Microseconds. As a point in time: on the clock its field or argument names (see [`Now`]).

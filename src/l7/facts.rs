@@ -1,15 +1,16 @@
 //! What dissectors learned of one flow, in a fixed number of bytes.
 
-/// What a fact is about. Texts are as the peer wrote them, cut at [`MAX_VALUE`] bytes; numbers are stored
+/// What a fact is about. Texts are as the peer wrote them unless said otherwise, cut at [`MAX_VALUE`] bytes; numbers are stored
 /// as 8 bytes big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[allow(missing_docs)] // the names say it
 pub enum Fact {
     HttpMethod = 1,
-    /// Value of the first Host header, with its port if it has one.
+    /// Lower case; with its port if it has one. Of the request target if that has one, else of the first
+    /// Host header.
     HttpHost,
-    /// Request target as sent, from the path on.
+    /// Request target as sent, from the path on; empty for CONNECT.
     HttpPath,
     HttpUserAgent,
     /// Number: status code of the first response.
@@ -24,8 +25,9 @@ pub enum Fact {
     DnsCode,
     /// 4 or 16 bytes, one fact an address (several may stand).
     DnsAddress,
-    /// Number 1: the query has characters no host name has.
+    /// Number 1: the query has characters no host name has (they stand as `?` in it).
     DnsInvalidChars,
+    /// Lower case.
     TlsServerName,
     /// Comma separated, as offered by the client.
     TlsAlpn,
@@ -58,7 +60,7 @@ pub const MAX_VALUE: usize = 255;
 
 /// Facts of one flow: entries of tag, length, value. Each is set once; what no longer fits is cut or left
 /// out, and `cut` says so.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     used: u16,
     /// A value was shortened or left out.
@@ -84,6 +86,27 @@ impl Facts {
         }
     }
 
+    /// As [`set`](Facts::set), but cut so that `leave` bytes stay free for what comes later. A number takes 10
+    /// bytes, a text two more than its length.
+    pub fn set_leaving(&mut self, fact: Fact, value: &[u8], leave: usize) {
+        let room = FACT_BYTES.saturating_sub(usize::from(self.used) + 2 + leave);
+        self.cut |= room < value.len();
+        if room > 0 {
+            self.set(fact, &value[..value.len().min(room)]);
+        }
+    }
+
+    /// As [`set`](Facts::set), in lower case (ASCII): names that compare so.
+    pub fn set_lower(&mut self, fact: Fact, value: &[u8]) {
+        if self.bytes(fact).is_none() {
+            let at = usize::from(self.used) + 2;
+            self.add(fact, value);
+            if let Some(written) = self.bytes.get_mut(at..usize::from(self.used)) {
+                written.make_ascii_lowercase();
+            }
+        }
+    }
+
     /// Sets a number unless it is set already.
     pub fn set_number(&mut self, fact: Fact, value: u64) {
         self.set(fact, &value.to_be_bytes());
@@ -95,6 +118,16 @@ impl Facts {
             Some((at, 8)) => self.bytes[at..at + 8].copy_from_slice(&value.to_be_bytes()),
             _ => self.set_number(fact, value),
         }
+    }
+
+    /// Sets `fact` anew, whatever it was. Longer values are cut to what fits.
+    pub fn replace(&mut self, fact: Fact, value: &[u8]) {
+        if let Some((at, len)) = self.find(fact) {
+            let used = usize::from(self.used);
+            self.bytes.copy_within(at + len..used, at - 2);
+            self.used -= (len + 2) as u16;
+        }
+        self.add(fact, value);
     }
 
     /// Adds an entry even if one of this kind stands already (addresses).
@@ -150,11 +183,14 @@ impl Facts {
             .map(|(_, value)| value)
     }
 
-    /// Host name this flow is about: TLS server name, HTTP host without port, or DNS query.
+    /// Host name this flow is about: TLS server name, HTTP host without port, or DNS query; without the dot
+    /// some write at its end.
     pub fn host(&self) -> Option<&str> {
         self.text(Fact::TlsServerName)
             .or_else(|| self.text(Fact::HttpHost).map(without_port))
             .or_else(|| self.text(Fact::DnsQuery))
+            .map(|name| name.trim_end_matches('.'))
+            .filter(|name| !name.is_empty())
     }
 
     fn find(&self, fact: Fact) -> Option<(usize, usize)> {
@@ -202,6 +238,21 @@ mod tests {
 
         assert_eq!(facts.text(Fact::HttpHost), Some("one.example"));
         assert_eq!(facts.number(Fact::HttpStatus), Some(200));
+    }
+
+    #[test]
+    fn a_replaced_value_leaves_the_others_as_they_were() {
+        let mut facts = Facts::default();
+        facts.set(Fact::HttpMethod, b"GET");
+        facts.set(Fact::CustomInfo, b"first");
+        facts.set(Fact::HttpHost, b"one.example");
+
+        facts.replace(Fact::CustomInfo, b"second, longer");
+
+        assert_eq!(facts.text(Fact::CustomInfo), Some("second, longer"));
+        assert_eq!(facts.text(Fact::HttpMethod), Some("GET"));
+        assert_eq!(facts.text(Fact::HttpHost), Some("one.example"));
+        assert_eq!(facts.all().count(), 3);
     }
 
     #[test]

@@ -1,0 +1,12 @@
+on("http", function()
+  flow.setStatus(26, 40, 0, 0)
+  flow.setStatus(59, 10, 0, 0)
+  flow.clearStatus({ status_key = 26 })
+  eq(flow.isStatusSet(26), false)
+  eq(flow.getScore(), 10)
+  flow.clearStatus(59)
+  eq(flow.getStatus(), 0)
+  flow.clearStatus(30) -- one that is not set
+  flow.setStatus(26, 40, 0, 0)
+  eq(flow.isStatusSet(26), true)
+end)

@@ -1,0 +1,27 @@
+for name, sent in pairs({ http = 12, dns = 12, tls = 12, udp = 12 }) do
+  on(name, function()
+    eq(flow.getPacketsSent(), sent)
+    eq(flow.getBytesSent(), 1200)
+    eq(flow.cli2srv_bytes(), 1200)
+  end)
+end
+for _, name in ipairs({ "http", "dns", "tls" }) do
+  on(name, function()
+    eq(flow.getPacketsRcvd(), 10)
+    eq(flow.getPackets(), 22)
+    eq(flow.getBytesRcvd(), 2400)
+    eq(flow.srv2cli_bytes(), 2400)
+    eq(flow.getBytes(), 3600)
+    eq(flow.bytes(), 3600)
+    eq(flow.getGoodputBytes(), 1800)
+    eq(flow.getGoodputRatio(), 50.0)
+    eq(flow.isBidirectional(), true)
+    eq(flow.is_oneway(), false)
+  end)
+end
+on("udp", function()
+  eq(flow.getPacketsRcvd(), 0)
+  eq(flow.getPackets(), 12)
+  eq(flow.isBidirectional(), false)
+  eq(flow.is_oneway(), true)
+end)

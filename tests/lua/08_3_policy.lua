@@ -1,0 +1,15 @@
+on("blacklisted", function()
+  eq(flow.isBlacklisted(), true)
+  eq(flow.getBlacklistedInfo(), { ["blacklisted.srv"] = true })
+end)
+on("http", function()
+  eq(flow.isBlacklisted(), false)
+  eq(flow.getBlacklistedInfo(), {})
+  eq(flow.isDeviceProtocolNotAllowed(), false)
+  eq(flow.getDeviceProtoAllowedInfo(), {
+    ["cli.devtype"] = 0, ["srv.devtype"] = 0, ["cli.allowed"] = true, ["srv.allowed"] = true,
+  })
+  eq(flow.isPassVerdict(), true)
+  eq(flow.retrieveExternalAlertInfo(), nil)
+  eq(flow.isNotPurged(), false)
+end)

@@ -1,0 +1,6 @@
+eq(ternary(true, 1, 2), 1)
+eq(ternary(nil, 1, 2), 2)
+eq(ternary(true, false, 2), false)
+eq({ isEmptyString(nil), isEmptyString(""), isEmptyString(" "), isEmptyString(0) }, { true, true, false, false })
+eq({ toboolean("true"), toboolean("1"), toboolean("false"), toboolean(false) }, { true, true, false, false })
+eq(toboolean("maybe"), nil)

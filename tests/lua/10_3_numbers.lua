@@ -1,0 +1,15 @@
+local format_utils = require("format_utils")
+eq({ round(2.345, 2), round(2.5), round(7) }, { 2.35, 3, 7 })
+eq(format_utils.round, round)
+eq(string.format("%d", round(3.7)), "4")
+eq({ bytesToSize(512), bytesToSize(1536), bytesToSize(1024 ^ 3) }, { "512 Bytes", "1.5 KB", "1 GB" })
+eq(bitsToSize(2500), "2.5 kbit/s")
+eq(pktsToSize(10), "10 pps")
+eq({ formatValue(7), formatValue(1234), formatValue(1234567), formatValue(-123456) },
+  { "7", "1,234", "1,234,567", "-123,456" })
+eq(formatPackets(1500), "1,500 Pkts")
+eq(formatFlows(3), "3 Flows")
+eq({ secondsToTime(12), secondsToTime(75), secondsToTime(3661), secondsToTime(93784) },
+  { "12 sec", "01:15", "01:01:01", "1 Day, 02:03:04" })
+eq({ msToTime(12.5), msToTime(75000) }, { "12.5 ms", "01:15" })
+eq(formatEpoch(1602460810), os.date("%d/%m/%Y %H:%M:%S", 1602460810))

@@ -1,0 +1,17 @@
+on("dns", function()
+  eq(shortFlowLabel(flow.getInfo()), "[DNS] UDP 10.0.0.2:5353 -> 10.0.0.1:53 [example.org]")
+end)
+on("udp", function()
+  eq(shortFlowLabel(flow.getInfo()), "[Unknown] UDP 10.0.0.2:40003 -> 203.0.113.7:9999")
+end)
+on("icmp", function()
+  eq(shortFlowLabel(flow.getInfo()), "[ICMP] ICMP 10.0.0.2:0 -> 203.0.113.7:0")
+end)
+on("tls", function()
+  eq(shortFlowLabel(flow.getInfo()), "[TLS.Google] TCP 10.0.0.2:40001 -> 203.0.113.7:443 [www.example.net]")
+  local info = flow.getInfo()
+  info["cli.port"] = nil
+  fails(function() shortFlowLabel(info) end, "number expected, got nil")
+  info["cli.port"] = 1.5
+  fails(function() shortFlowLabel(info) end, "no integer representation")
+end)

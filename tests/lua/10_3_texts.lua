@@ -1,0 +1,20 @@
+eq(split("a,b,,c", ","), { "a", "b", "", "c" })
+eq(split("a.b", "%."), { "a", "b" })
+eq(split("", ","), { "" })
+eq(split(nil, ","), {})
+eq(split("abc", ""), { "abc" }) -- a pattern that matches nothing ends it
+eq(string.split("a,b,", ","), { "a", "b" })
+eq(("10.0.0.1@0"):split("@"), { "10.0.0.1", "0" })
+eq(string.split("abc", ","), nil)
+eq({ string.starts("abc", "ab"), string.starts("abc", "b"), string.starts(nil, "a") }, { true, false, false })
+eq({ string.ends("abc", "bc"), string.ends("abc", ""), string.ends("a", "ba"), string.ends(1, 1) },
+  { true, true, false, false })
+eq({ starts("a%.b", "a%."), ends("a.b", ".b") }, { true, true })
+eq({ string.contains("a.b", ".", true), string.contains("ab", "%d"), string.contains(nil, "a") },
+  { true, false, false })
+eq(firstToUpper("abc"), "Abc")
+eq(capitalize("flow of one"), "Flow Of One")
+eq(trimSpace("  a b\t\n"), "a b")
+eq(trimSpace("   "), "")
+eq(trimString(" a "), "a")
+eq(noHtml("<b>x</b> y"), "x y")

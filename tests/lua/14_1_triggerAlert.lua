@@ -1,0 +1,32 @@
+on("dns", function()
+  eq(select("#", flow.triggerAlert(300, "dummy alert message")), 0)
+  eq(flow.getScore(), 300)
+  eq(flow.isStatusSet(58), true)
+  local info = test.candidate().info
+  eq(info.alert_type_params, { ["alert.message"] = "dummy alert message" })
+  eq(info.alert_type.alert_key, 87)
+  eq(info.status_type.status_key, 58)
+  eq(info.alert_severity.severity_id, 5)
+  -- Sticky: the first one stays.
+  flow.triggerAlert(900, "another")
+  eq(flow.getScore(), 300)
+  eq(test.candidate().score, 300)
+  -- It counts beside the statuses.
+  flow.setStatus(59, 10, 0, 0)
+  eq(flow.getScore(), 310)
+end)
+on("dns", function()
+  fails(function() flow.triggerAlert(1) end, "string expected")
+  fails(function() flow.triggerAlert({}, "x") end, "number expected")
+end)
+-- The driver's form: status, alert, severity, score, time, JSON.
+on("dns", function()
+  eq(flow.triggerAlert(59, 32768, 5, 70, 1602460810, "{}"), { triggered = true, alert_json = "{}" })
+  eq(flow.getScore(), 70)
+  local info = test.candidate().info
+  eq(info.alert_type.alert_key, 32768)
+  eq(info.alert_type_params, "{}")
+  test.next_event()
+  eq(flow.triggerAlert(60, 32769, 5, 70, 1602460810, "{}").triggered, false)
+  eq(flow.triggerAlert(60, 32769, 5, 71, 1602460810, "{}").triggered, true)
+end)

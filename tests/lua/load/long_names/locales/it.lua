@@ -1,0 +1,1 @@
+return { status_title = "Nome DNS lungo" }

@@ -1,0 +1,1 @@
+return { title = "Long names", description = "Reports very long DNS names", author = "us" }

@@ -423,10 +423,18 @@ fn from_client(packet: &Packet) -> bool {
 /// The part of a packet detection looks at.
 fn seen<'a>(dir: Dir, packet: &Packet<'a>) -> Seen<'a> {
     let segment = match packet.l4 {
-        L4::Tcp { seq, flags, .. } => Some(Segment { seq, syn: flags & tcp_flag::SYN != 0 }),
+        L4::Tcp { seq, flags, .. } => Some(Segment {
+            seq,
+            syn: flags & tcp_flag::SYN != 0,
+        }),
         L4::Udp | L4::Icmp { .. } | L4::Other => None,
     };
-    Seen { dir, tcp: segment, payload: packet.payload, payload_len: packet.payload_len as usize }
+    Seen {
+        dir,
+        tcp: segment,
+        payload: packet.payload,
+        payload_len: packet.payload_len as usize,
+    }
 }
 
 /// How a silent flow ended.

@@ -140,7 +140,12 @@ pub struct Outbox {
 impl Outbox {
     /// Room for `most` events.
     pub fn new(most: usize) -> Outbox {
-        Outbox { waiting: VecDeque::with_capacity(most), most, taken: 0, lost: 0 }
+        Outbox {
+            waiting: VecDeque::with_capacity(most),
+            most,
+            taken: 0,
+            lost: 0,
+        }
     }
 
     /// Puts an event in, if there is room.
@@ -212,11 +217,13 @@ pub(crate) mod tests {
                         bytes: 2_310,
                         payload: 1_700,
                         packets: 12,
+                        ..Counters::default()
                     },
                     Counters {
                         bytes: 8_121,
                         payload: 7_500,
                         packets: 10,
+                        ..Counters::default()
                     },
                 ],
                 packets_dropped: 3,

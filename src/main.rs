@@ -12,8 +12,8 @@ use flowreeve::events::eve::Context;
 use flowreeve::logging::{self, To};
 use flowreeve::replay::{self, Summary};
 use flowreeve::script::sandbox::Output;
-use flowreeve::time::Now;
 use flowreeve::setup;
+use flowreeve::time::Now;
 
 /// A verdict on captures must not depend on chance: replay keys the flow table with this.
 const REPLAY_SEED: u64 = 0x666c_6f77_7265_6576;
@@ -49,7 +49,12 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
         Command::Help => print!("{}", cli::USAGE),
         Command::Version => println!("flowreeve {}", env!("CARGO_PKG_VERSION")),
         Command::Replay(options) => return replay_files(&options),
-        Command::Plugins { config, scripts, dirs, json } => {
+        Command::Plugins {
+            config,
+            scripts,
+            dirs,
+            json,
+        } => {
             return list_plugins(config, scripts, dirs, json);
         }
         Command::CheckConfig { config, write } => {
@@ -92,7 +97,10 @@ fn replay_files(options: &Replay) -> anyhow::Result<ExitCode> {
     if let Some(mode) = options.mode {
         config.mode = mode;
     }
-    let machine = Machine { cores: 1, ..Machine::read() };
+    let machine = Machine {
+        cores: 1,
+        ..Machine::read()
+    };
     let budget = Budget::choose(&config, &machine, Path::new(BOARD_DIR))?;
     let sources = setup::sources(&config);
     let env = setup::env(&config);
@@ -100,7 +108,14 @@ fn replay_files(options: &Replay) -> anyhow::Result<ExitCode> {
     let mut failed = false;
     for file in &options.files {
         // Flows, scripts' memory and time begin anew with each file.
-        let scripts = setup::scripts(&config, &sources, &budget, &env, to_stderr(), Now::default())?;
+        let scripts = setup::scripts(
+            &config,
+            &sources,
+            &budget,
+            &env,
+            to_stderr(),
+            Now::default(),
+        )?;
         let catalog = scripts.catalog().clone();
         let context = Context {
             names: &*catalog,
@@ -118,7 +133,11 @@ fn replay_files(options: &Replay) -> anyhow::Result<ExitCode> {
         }
     }
     out.flush().context("cannot write events")?;
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// What scripts print goes beside the events, not among them.
@@ -158,7 +177,14 @@ fn list_plugins(
     narrow(&mut config, &dirs, scripts);
     let budget = Budget::choose(&config, &Machine::read(), Path::new(BOARD_DIR))?;
     let (sources, env) = (setup::sources(&config), setup::env(&config));
-    let loaded = setup::scripts(&config, &sources, &budget, &env, to_stderr(), Now::default())?;
+    let loaded = setup::scripts(
+        &config,
+        &sources,
+        &budget,
+        &env,
+        to_stderr(),
+        Now::default(),
+    )?;
     let catalog = loaded.catalog();
     if json {
         println!("{:#}", catalog.report_json());

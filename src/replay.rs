@@ -38,8 +38,16 @@ pub fn replay(
     out: &mut impl Write,
 ) -> Result<Summary, ReplayError> {
     let mut capture = Capture::open(path)?;
-    let mut summary = Summary { no_packet: Kinds::new(&NoPacket::NAMES), ..Summary::default() };
-    let mut lines = Lines { context, out, line: Vec::with_capacity(4096), failed: None };
+    let mut summary = Summary {
+        no_packet: Kinds::new(&NoPacket::NAMES),
+        ..Summary::default()
+    };
+    let mut lines = Lines {
+        context,
+        out,
+        line: Vec::with_capacity(4096),
+        failed: None,
+    };
     loop {
         let frame = match capture.next_frame() {
             Ok(Some(frame)) => frame,
@@ -52,7 +60,11 @@ pub fn replay(
         summary.frames += 1;
         match link::net(frame.link, frame.bytes) {
             Ok(net) => {
-                let arrival = Arrival { ip: net.ip, vlan: net.vlan, mac: net.source_mac };
+                let arrival = Arrival {
+                    ip: net.ip,
+                    vlan: net.vlan,
+                    mac: net.source_mac,
+                };
                 let _ = engine.handle(&arrival, Now::at(frame.at)); // its flow's record tells the verdict
             }
             Err(reason) => summary.no_packet.count(reason as usize),
@@ -95,4 +107,3 @@ impl<W: Write> Lines<'_, W> {
         }
     }
 }
-

@@ -36,7 +36,12 @@ pub fn sources(config: &Config) -> Sources {
         Origin::Defaults(error) => log::error!("{error}; scripts run as they come"),
     }
     let beside = |name: &str| -> Vec<PathBuf> {
-        config.plugin_dirs.iter().map(|dir| dir.join(name)).filter(|dir| dir.is_dir()).collect()
+        config
+            .plugin_dirs
+            .iter()
+            .map(|dir| dir.join(name))
+            .filter(|dir| dir.is_dir())
+            .collect()
     };
     let mut loose_flow = config.flow_script_dirs.clone();
     loose_flow.extend(beside("callbacks/interface/flow"));
@@ -56,10 +61,16 @@ pub fn sources(config: &Config) -> Sources {
 
 /// What scripts may know besides flows. It outlives the Lua states it serves.
 pub fn env(config: &Config) -> Rc<Env> {
-    let files: Vec<&Path> =
-        [&config.geo_country, &config.geo_asn].into_iter().flatten().map(PathBuf::as_path).collect();
+    let files: Vec<&Path> = [&config.geo_country, &config.geo_asn]
+        .into_iter()
+        .flatten()
+        .map(PathBuf::as_path)
+        .collect();
     let geo = (!files.is_empty()).then(|| Geo::open(&files, GEO_LIMIT_BYTES));
-    let geo = geo.and_then(|geo| geo.inspect_err(|error| log::error!("{error}; no countries")).ok());
+    let geo = geo.and_then(|geo| {
+        geo.inspect_err(|error| log::error!("{error}; no countries"))
+            .ok()
+    });
     Rc::new(Env {
         local_networks: config.local_networks.clone(),
         geo,
@@ -84,7 +95,11 @@ pub fn scripts(
 ) -> Result<Scripts, ScriptsError> {
     let _ = budget;
     let limits = Limits::default();
-    let settings = Settings { limits, output, score_mode: config.score_mode };
+    let settings = Settings {
+        limits,
+        output,
+        score_mode: config.score_mode,
+    };
     Scripts::load(sources, &settings, env, now)
 }
 
@@ -98,8 +113,17 @@ pub fn policy(config: &Config, scripts: &Scripts) -> Policy {
         action: config.action,
         score_mode: config.score_mode,
         exempt: config.exempt.clone().into_boxed_slice(),
-        script_actions: scripts.catalog().scripts.iter().map(|script| script.action).collect(),
-        released: if heard_again { Class::Plain } else { Class::Offload },
+        script_actions: scripts
+            .catalog()
+            .scripts
+            .iter()
+            .map(|script| script.action)
+            .collect(),
+        released: if heard_again {
+            Class::Plain
+        } else {
+            Class::Offload
+        },
     }
 }
 

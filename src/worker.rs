@@ -69,7 +69,9 @@ impl Worker {
 
     /// What is due by time alone. To be called at least once a second.
     pub fn tick(&mut self, now: Now) {
-        let Worker { alerts, catalog, .. } = self;
+        let Worker {
+            alerts, catalog, ..
+        } = self;
         alerts.due(now.mono, |entry, told| {
             let status = catalog.status_name(entry.alert.status);
             tell_alert(catalog, &entry.record, status, entry.alert.script, told);
@@ -96,7 +98,8 @@ impl Worker {
     /// Writes a `stats` event.
     pub fn stats(&mut self, now: Now) {
         let counters = self.counters();
-        self.outputs.stats(now, now.mono.since(self.started), &counters);
+        self.outputs
+            .stats(now, now.mono.since(self.started), &counters);
     }
 
     fn event(&mut self, event: &Event) {
@@ -116,7 +119,11 @@ impl Worker {
     /// One line a block decision, at notice: what was blocked, for whom, why.
     fn tell_drop(&self, record: &Record) {
         let flow = &record.flow;
-        let done = if flow.verdict.drops() { flow.verdict.word() } else { "would drop" };
+        let done = if flow.verdict.drops() {
+            flow.verdict.word()
+        } else {
+            "would drop"
+        };
         log::info!(
             target: NOTICE,
             "{done} {} {} -> {}: {}",
@@ -129,7 +136,12 @@ impl Worker {
 }
 
 fn context<'a>(config: &'a Config, catalog: &'a Catalog) -> Context<'a> {
-    Context { names: catalog, places: config, mode: config.mode, score_mode: config.score_mode }
+    Context {
+        names: catalog,
+        places: config,
+        mode: config.mode,
+        score_mode: config.score_mode,
+    }
 }
 
 fn tell_alert(catalog: &Catalog, record: &Record, status: &str, script: u16, told: Told) {

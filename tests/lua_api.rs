@@ -429,11 +429,13 @@ fn conversation(client: (IpAddr, u16), server: (IpAddr, u16), proto: u8, l7: Pro
                 bytes: 1_200,
                 payload: 600,
                 packets: 12,
+                ..Counters::default()
             },
             Counters {
                 bytes: 2_400,
                 payload: 1_200,
                 packets: 10,
+                ..Counters::default()
             },
         ],
         flags,

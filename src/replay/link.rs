@@ -58,8 +58,11 @@ impl NoPacket {
     ];
 
     /// Names of all counters, in the same order.
-    pub const NAMES: [&str; NoPacket::ALL.len()] =
-        [NoPacket::ALL[0].name(), NoPacket::ALL[1].name(), NoPacket::ALL[2].name()];
+    pub const NAMES: [&str; NoPacket::ALL.len()] = [
+        NoPacket::ALL[0].name(),
+        NoPacket::ALL[1].name(),
+        NoPacket::ALL[2].name(),
+    ];
 
     /// Name of its counter.
     pub const fn name(self) -> &'static str {

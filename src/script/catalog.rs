@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::script::configset::ConfigSets;
 use crate::events::eve::{AlertName, Names, StatusName};
+use crate::script::configset::ConfigSets;
 use crate::script::current::Hook;
 use crate::script::form::Form;
 use crate::verdict::Action;
@@ -181,23 +181,33 @@ pub struct Finding {
 
 impl Names for Catalog {
     fn script(&self, index: u16) -> &str {
-        self.scripts.get(usize::from(index)).map_or("", |script| &script.key)
+        self.scripts
+            .get(usize::from(index))
+            .map_or("", |script| &script.key)
     }
 
     fn category(&self, script: u16) -> &str {
-        self.scripts.get(usize::from(script)).map_or("", |script| &script.category)
+        self.scripts
+            .get(usize::from(script))
+            .map_or("", |script| &script.category)
     }
 
     fn status(&self, key: u8) -> StatusName<'_> {
         self.statuses
             .get(&key)
-            .map_or_else(StatusName::default, |status| StatusName { name: &status.name, title: &status.title })
+            .map_or_else(StatusName::default, |status| StatusName {
+                name: &status.name,
+                title: &status.title,
+            })
     }
 
     fn alert(&self, key: u32) -> AlertName<'_> {
         self.alerts
             .get(&key)
-            .map_or_else(AlertName::default, |alert| AlertName { name: &alert.name, title: &alert.title })
+            .map_or_else(AlertName::default, |alert| AlertName {
+                name: &alert.name,
+                title: &alert.title,
+            })
     }
 }
 

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use mlua::{Function, Lua, Table, Value};
 use serde_json::Value as Json;
 
+use crate::config::ScriptRule;
 use crate::script::catalog::{Catalog, Filter, Finding, Level, Plugin, Script, State};
 use crate::script::configset::ConfigSets;
 use crate::script::current::Hook;
 use crate::script::definitions::{self, Definitions, File};
 use crate::script::form::Form;
-use crate::config::ScriptRule;
 use crate::script::json::from_json;
 use crate::script::locale::SharedLocales;
 use crate::script::needs::needs;
@@ -550,7 +550,11 @@ impl Loader<'_> {
         let Origin { plugin, source } = origin;
         self.warn(plugin, &source.shown, std::mem::take(&mut script.warnings));
         let entry = self.sources.config.entry("flow", &source.key, "all");
-        let rule = self.sources.rules.iter().find(|rule| rule.name == source.key);
+        let rule = self
+            .sources
+            .rules
+            .iter()
+            .find(|rule| rule.name == source.key);
         let enabled = rule
             .and_then(|rule| rule.enabled)
             .unwrap_or_else(|| entry.map_or(script.default_enabled, |entry| entry.enabled));

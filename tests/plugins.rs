@@ -182,11 +182,9 @@ fn patterns_for(patterns: &[Map<String, Value>], capture: &str) -> Vec<Map<Strin
 }
 
 fn holds(event: &Value, pattern: &Map<String, Value>) -> bool {
-    pattern.iter().all(|(key, wanted)| {
-        event
-            .get(key)
-            .is_some_and(|value| contains(value, wanted))
-    })
+    pattern
+        .iter()
+        .all(|(key, wanted)| event.get(key).is_some_and(|value| contains(value, wanted)))
 }
 
 fn contains(value: &Value, wanted: &Value) -> bool {
@@ -220,7 +218,10 @@ fn the_bundled_plugins_load_without_a_complaint() {
     assert!(!report.contains("warnings:"), "{report}");
     assert!(!report.contains("needs what is not here"), "{report}");
     for name in ["exes_download", "unexpected_dns", "unexpected_hosts"] {
-        assert!(report.contains(&format!("script flow/{name}: running")), "{report}");
+        assert!(
+            report.contains(&format!("script flow/{name}: running")),
+            "{report}"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use lexopt::prelude::*;
 
-use crate::policy::Mode;
+use crate::config::Mode;
 
 /// Where the daemon finds its configuration when none is named.
 pub const CONFIG: &str = "/etc/config/flowreeve";

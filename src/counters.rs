@@ -72,8 +72,10 @@ counters! {
         ended_evicted,
         /// Ended because we stop.
         ended_shutdown,
-        /// New flows that got no place.
-        table_full,
+        /// Passed without a look because the owner exempts them.
+        exempt,
+        /// Dropped, or in monitor mode: would have been.
+        condemned,
         /// Directions whose first bytes found no buffer, or did not fit it.
         streams_lost,
         /// Flows with segments that contradict each other.

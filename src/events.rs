@@ -4,6 +4,8 @@ pub mod eve;
 mod json;
 pub mod output;
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 
 use crate::flow::{Detail, Flow};
@@ -124,6 +126,45 @@ pub enum Event {
     Detected(Record),
 }
 
+/// Events on their way out of the packet path. Its memory is taken once; what finds no room is counted, and
+/// nobody waits.
+pub struct Outbox {
+    waiting: VecDeque<Event>,
+    most: usize,
+    /// Events handed on.
+    pub taken: u64,
+    /// Events that found no room, here or with the one they were handed to.
+    pub lost: u64,
+}
+
+impl Outbox {
+    /// Room for `most` events.
+    pub fn new(most: usize) -> Outbox {
+        Outbox {
+            waiting: VecDeque::with_capacity(most),
+            most,
+            taken: 0,
+            lost: 0,
+        }
+    }
+
+    /// Puts an event in, if there is room.
+    pub fn push(&mut self, event: Event) {
+        if self.waiting.len() < self.most {
+            self.waiting.push_back(event);
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    /// Takes the oldest out.
+    pub fn pop(&mut self) -> Option<Event> {
+        let event = self.waiting.pop_front();
+        self.taken += u64::from(event.is_some());
+        event
+    }
+}
+
 impl Event {
     /// Kind of its line; none for a detected protocol that has no record of its own.
     pub fn kind(&self) -> Option<Kind> {
@@ -176,11 +217,13 @@ pub(crate) mod tests {
                         bytes: 2_310,
                         payload: 1_700,
                         packets: 12,
+                        ..Counters::default()
                     },
                     Counters {
                         bytes: 8_121,
                         payload: 7_500,
                         packets: 10,
+                        ..Counters::default()
                     },
                 ],
                 packets_dropped: 3,

@@ -16,13 +16,22 @@ pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod counters;
+pub mod engine;
 pub mod events;
 pub mod flow;
 pub mod geo;
 pub mod l7;
 pub mod logging;
+pub mod packet;
 pub mod policy;
+pub mod replay;
 pub mod score;
 pub mod script;
+pub mod setup;
 pub mod time;
 pub mod verdict;
+pub mod worker;
+
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;

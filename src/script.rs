@@ -82,7 +82,14 @@ pub struct Counters {
 pub enum ScriptsError {
     /// The Lua state could not be made ready: memory, or a mistake of ours.
     #[error("cannot make the Lua state for scripts: {0}")]
-    State(#[from] mlua::Error),
+    State(String),
+}
+
+impl From<mlua::Error> for ScriptsError {
+    /// By its text: Lua's errors may not leave their thread.
+    fn from(error: mlua::Error) -> Self {
+        ScriptsError::State(error.to_string())
+    }
 }
 
 /// How a state is made.

@@ -12,7 +12,7 @@ use flowreeve::flow::{Counters, Flow, L7, flag, tcp};
 use flowreeve::geo::Geo;
 use flowreeve::l7::{Fact, Facts, Proto};
 use flowreeve::script::current::{Current, Slot};
-use flowreeve::script::env::{Charge, Cidr, Env};
+use flowreeve::script::env::{Charge, Env};
 use flowreeve::script::prelude;
 use flowreeve::time::{Micros, Now};
 use mlua::{Function, Lua, LuaString, Table, Value};
@@ -177,9 +177,9 @@ fn state() -> (Lua, Current) {
     let env = Rc::new(Env {
         local_networks: ["10.0.0.0/24", "2001:db8::/64"]
             .iter()
-            .filter_map(|net| Cidr::parse(net))
+            .filter_map(|net| net.parse().ok())
             .collect(),
-        blacklisted_networks: Cidr::parse("198.51.100.0/24").into_iter().collect(),
+        blacklisted_networks: vec!["198.51.100.0/24".parse().expect("a network")],
         geo: Some(geo),
         interface_name: "br-lan".to_owned(),
         install_dir: "/usr/share/flowreeve".to_owned(),
@@ -429,11 +429,13 @@ fn conversation(client: (IpAddr, u16), server: (IpAddr, u16), proto: u8, l7: Pro
                 bytes: 1_200,
                 payload: 600,
                 packets: 12,
+                ..Counters::default()
             },
             Counters {
                 bytes: 2_400,
                 payload: 1_200,
                 packets: 10,
+                ..Counters::default()
             },
         ],
         flags,

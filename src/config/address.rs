@@ -47,6 +47,15 @@ impl Cidr {
         self.address.is_ipv4() == address.is_ipv4()
             && Cidr::new(address, self.bits).is_some_and(|net| net.address == self.address)
     }
+
+    /// Whether `address` is its directed broadcast address (IPv4, prefixes up to 30; RFC 3021).
+    pub fn broadcasts_to(&self, address: IpAddr) -> bool {
+        let IpAddr::V4(v4) = address else {
+            return false;
+        };
+        let host_bits = u32::MAX.checked_shr(u32::from(self.bits)).unwrap_or(0);
+        self.bits <= 30 && self.contains(address) && v4.to_bits() & host_bits == host_bits
+    }
 }
 
 impl FromStr for Cidr {

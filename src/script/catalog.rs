@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::events::eve::{AlertName, Names, StatusName};
 use crate::script::configset::ConfigSets;
 use crate::script::current::Hook;
 use crate::script::form::Form;
@@ -176,6 +177,38 @@ pub struct Finding {
     pub line: Option<u32>,
     /// What is the matter, in words.
     pub reason: String,
+}
+
+impl Names for Catalog {
+    fn script(&self, index: u16) -> &str {
+        self.scripts
+            .get(usize::from(index))
+            .map_or("", |script| &script.key)
+    }
+
+    fn category(&self, script: u16) -> &str {
+        self.scripts
+            .get(usize::from(script))
+            .map_or("", |script| &script.category)
+    }
+
+    fn status(&self, key: u8) -> StatusName<'_> {
+        self.statuses
+            .get(&key)
+            .map_or_else(StatusName::default, |status| StatusName {
+                name: &status.name,
+                title: &status.title,
+            })
+    }
+
+    fn alert(&self, key: u32) -> AlertName<'_> {
+        self.alerts
+            .get(&key)
+            .map_or_else(AlertName::default, |alert| AlertName {
+                name: &alert.name,
+                title: &alert.title,
+            })
+    }
 }
 
 impl Catalog {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use mlua::{Function, Lua, Table, Value};
 use serde_json::Value as Json;
 
+use crate::config::ScriptRule;
 use crate::script::catalog::{Catalog, Filter, Finding, Level, Plugin, Script, State};
 use crate::script::configset::ConfigSets;
 use crate::script::current::Hook;
@@ -33,6 +34,8 @@ pub struct Sources {
     pub custom: Vec<PathBuf>,
     /// What the owner set.
     pub config: ConfigSets,
+    /// What stands above it, by name of the flow script.
+    pub rules: Vec<ScriptRule>,
     /// Language of texts (`en`, `it`, ...).
     pub language: String,
     /// Alerts are raised; `is_alert` scripts run only then.
@@ -47,6 +50,7 @@ impl Default for Sources {
             loose_syslog: Vec::new(),
             custom: Vec::new(),
             config: ConfigSets::default(),
+            rules: Vec::new(),
             language: "en".into(),
             alerts: true,
         }
@@ -546,7 +550,14 @@ impl Loader<'_> {
         let Origin { plugin, source } = origin;
         self.warn(plugin, &source.shown, std::mem::take(&mut script.warnings));
         let entry = self.sources.config.entry("flow", &source.key, "all");
-        let enabled = entry.map_or(script.default_enabled, |entry| entry.enabled);
+        let rule = self
+            .sources
+            .rules
+            .iter()
+            .find(|rule| rule.name == source.key);
+        let enabled = rule
+            .and_then(|rule| rule.enabled)
+            .unwrap_or_else(|| entry.map_or(script.default_enabled, |entry| entry.enabled));
         let conf = entry.map_or(&script.default_conf, |entry| &entry.script_conf);
         let state = self.state(origin, &script, enabled);
         let runs = state == State::Running;
@@ -574,8 +585,13 @@ impl Loader<'_> {
             filter: script.filter,
             state,
             enabled,
-            early: entry.and_then(|entry| entry.early).unwrap_or(script.early),
-            action: entry.and_then(|entry| entry.action),
+            early: rule
+                .and_then(|rule| rule.early)
+                .or_else(|| entry.and_then(|entry| entry.early))
+                .unwrap_or(script.early),
+            action: rule
+                .and_then(|rule| rule.action)
+                .or_else(|| entry.and_then(|entry| entry.action)),
             conf: conf.clone(),
             default_conf: script.default_conf.clone(),
             default_enabled: script.default_enabled,

@@ -1,0 +1,262 @@
+//! The running engine: one packet thread a queue, the worker on the main thread, the watchdog. Makes them,
+//! passes signals on, ends them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::budget::{Budget, BudgetError, Machine};
+use crate::config::{Config, ConfigError};
+use crate::engine::{Arrival, Engine};
+use crate::queue::watchdog::{self, Watchdog};
+use crate::queue::{Marks, Queue, QueueConfig, QueueError};
+use crate::setup;
+use crate::time::{self, Micros};
+use crate::worker::{Message, Worker};
+
+/// Where board files may stand above the built-in ones.
+pub const BOARDS: &str = "/usr/share/flowreeve/board";
+
+/// Longest a packet thread sleeps, and with it the delay of a signal or of a sweep.
+const TURN: Duration = Duration::from_millis(100);
+/// How often a packet thread hands over its counters.
+const COUNTERS_PERIOD: Micros = Micros::from_secs(1);
+/// Packet threads call C and Lua; musl would give them 128 KiB.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Why the engine does not run.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum DaemonError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error("cannot start a thread or take signals")]
+    System(#[from] io::Error),
+}
+
+/// Runs until told to stop (TERM, INT); HUP reads configuration and scripts again.
+///
+/// # Errors
+/// Nothing is running when it returns one.
+pub fn run(config_file: &Path) -> Result<(), DaemonError> {
+    let config = Arc::new(Config::load(config_file)?);
+    crate::logging::set_level(config.log_level);
+    if !config.enabled {
+        log::warn!("main.enabled is 0 in {}: running all the same, as asked by hand", config_file.display());
+    }
+    let budget = Budget::choose(&config, &Machine::read(), Path::new(BOARDS))?;
+    let signals = Signals::take()?;
+
+    let (sender, messages) = mpsc::sync_channel(budget.event_ring as usize);
+    let mut threads = Vec::new();
+    let mut watched = Vec::new();
+    for index in 0..budget.queues {
+        let number = config.queue_base + u16::from(index);
+        let queue = Queue::open(&queue_config(&config, &budget, number))?;
+        watched.push(queue.watched());
+        threads.push(Thread::start(usize::from(index), queue, &config, &budget, &sender, &signals)?);
+    }
+    drop(sender);
+    let watchdog = Watchdog::start(watchdog::LIMIT, watched)?;
+    log::info!(
+        target: crate::logging::NOTICE,
+        "inspecting: {} queue(s) from {}, {} flows, mode {:?}, threshold {}",
+        budget.queues, config.queue_base, budget.flows, config.mode, config.threshold
+    );
+
+    let worker = Worker::new(config, threads.len(), budget.alert_ring as usize, time::now());
+    serve(worker, &messages, &threads, &signals, config_file);
+
+    drop(watchdog);
+    for thread in threads {
+        thread.join();
+    }
+    log::info!(target: crate::logging::NOTICE, "stopped");
+    Ok(())
+}
+
+/// The worker's loop, until all packet threads have gone.
+fn serve(
+    mut worker: Worker,
+    messages: &Receiver<Message>,
+    threads: &[Thread],
+    signals: &Signals,
+    config_file: &Path,
+) {
+    loop {
+        match messages.recv_timeout(TURN) {
+            Ok(message) => worker.take(message),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        // What has gathered is taken in before the clock is read again.
+        for message in messages.try_iter().take(256) {
+            worker.take(message);
+        }
+        worker.tick(time::now());
+        if signals.reload.swap(false, Ordering::Relaxed) {
+            reload(&mut worker, threads, config_file);
+        }
+    }
+    worker.stats(time::now());
+}
+
+/// A configuration that does not hold changes nothing: the old one goes on.
+fn reload(worker: &mut Worker, threads: &[Thread], config_file: &Path) {
+    match Config::load(config_file) {
+        Ok(config) => {
+            let config = Arc::new(config);
+            crate::logging::set_level(config.log_level);
+            for thread in threads {
+                // A full mailbox means a reload is on its way already, and it will read the same scripts.
+                let _ = thread.commands.try_send(Command::Reload(Arc::clone(&config)));
+            }
+            worker.reload(config);
+            log::info!(target: crate::logging::NOTICE, "configuration read again");
+        }
+        Err(error) => log::error!("{error}; the configuration before it stays in force"),
+    }
+}
+
+fn queue_config(config: &Config, budget: &Budget, number: u16) -> QueueConfig {
+    QueueConfig {
+        number,
+        copy_range: budget.copy_range,
+        max_len: setup::queue_length(budget),
+        recv_buffer: budget.recv_buffer_bytes,
+        fail_open: config.fail_open,
+        gso: true,
+    }
+}
+
+/// Signals as flags.
+struct Signals {
+    stop: Arc<AtomicBool>,
+    reload: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn take() -> io::Result<Signals> {
+        let signals = Signals { stop: Arc::default(), reload: Arc::default() };
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::flag::register(signal, Arc::clone(&signals.stop))?;
+        }
+        signal_hook::flag::register(SIGHUP, Arc::clone(&signals.reload))?;
+        Ok(signals)
+    }
+}
+
+/// What the worker asks of a packet thread.
+enum Command {
+    /// Judge by this from here on.
+    Reload(Arc<Config>),
+}
+
+/// A packet thread, as its owner holds it.
+struct Thread {
+    commands: SyncSender<Command>,
+    handle: JoinHandle<()>,
+}
+
+impl Thread {
+    fn start(
+        index: usize,
+        queue: Queue,
+        config: &Arc<Config>,
+        budget: &Budget,
+        messages: &SyncSender<Message>,
+        signals: &Signals,
+    ) -> io::Result<Thread> {
+        let (commands, inbox) = mpsc::sync_channel(1);
+        let (config, budget, messages) = (Arc::clone(config), *budget, messages.clone());
+        let stop = Arc::clone(&signals.stop);
+        let handle = std::thread::Builder::new()
+            .name(format!("packets-{index}"))
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                let engine = setup::engine(&config, &budget, setup::random_seed());
+                let marks = Marks::new(config.ct_mask.bits()).expect("checked with the configuration");
+                let told_at = Micros::default();
+                PacketThread { index, queue, engine, marks, inbox, messages, told_at, budget }.run(&stop);
+            })?;
+        Ok(Thread { commands, handle })
+    }
+
+    fn join(self) {
+        if self.handle.join().is_err() {
+            log::error!("a packet thread ended by a panic");
+        }
+    }
+}
+
+/// A packet thread, from inside.
+struct PacketThread {
+    index: usize,
+    queue: Queue,
+    engine: Engine,
+    marks: Marks,
+    inbox: Receiver<Command>,
+    messages: SyncSender<Message>,
+    told_at: Micros,
+    budget: Budget,
+}
+
+impl PacketThread {
+    fn run(mut self, stop: &AtomicBool) {
+        self.tell_scripts();
+        while !stop.load(Ordering::Relaxed) {
+            if let Ok(Command::Reload(config)) = self.inbox.try_recv() {
+                let (scripts, policy) = setup::rules(&config, &self.budget);
+                self.engine.reload(scripts, policy);
+                self.tell_scripts();
+            }
+            self.turn();
+        }
+        self.queue.drain(|packet| answer(&mut self.engine, self.marks, packet));
+        self.engine.finish(|engine| forward(engine, &self.messages));
+        self.tell_counters();
+    }
+
+    fn turn(&mut self) {
+        let PacketThread { queue, engine, marks, .. } = self;
+        if let Err(error) = queue.turn(TURN, |packet| answer(engine, *marks, packet)) {
+            log::error!("{error}; traffic goes by the rule's bypass meanwhile");
+        }
+        let now = time::now();
+        self.engine.tick(now);
+        forward(&mut self.engine, &self.messages);
+        if now.mono.since(self.told_at) >= COUNTERS_PERIOD {
+            self.told_at = now.mono;
+            self.tell_counters();
+        }
+    }
+
+    fn tell_scripts(&mut self) {
+        let catalog = self.engine.scripts().catalog();
+        let _ = self.messages.send(Message::Scripts(catalog)); // fails only if the worker is gone
+    }
+
+    fn tell_counters(&mut self) {
+        let _ = self.messages.try_send(Message::Counters(self.index, self.engine.counters()));
+    }
+}
+
+/// Events to the worker: what finds no room is counted, never waited for.
+fn forward(engine: &mut Engine, messages: &SyncSender<Message>) {
+    while let Some(event) = engine.outbox.pop() {
+        match messages.try_send(Message::Event(event)) {
+            Ok(()) => engine.outbox.sent += 1,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => engine.outbox.lost += 1,
+        }
+    }
+}

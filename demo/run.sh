@@ -129,10 +129,10 @@ stopped_flows() {
     done
 }
 
-# replayed WHAT WANTED SCRIPTS CAPTURE: the verdict on a capture's flow.
+# replayed WHAT WANTED CAPTURE: the verdict on a capture's flow.
 replayed() {
-    events=$(timeout 60 "$flowreeve" replay --config "$dir/flowreeve.conf" --scripts "$3" \
-        "$root/tests/captures/$4" 2>"$dir/replay.log") || {
+    events=$(timeout 60 "$flowreeve" replay --config "$dir/flowreeve.conf" \
+        "$root/tests/captures/$3" 2>"$dir/replay.log") || {
         row "$1" "NO" "replay failed: $(tail -n 1 "$dir/replay.log")" bad
         return
     }
@@ -150,14 +150,14 @@ replay() {
     dir=$(mktemp -d "${TMPDIR:-/tmp}/flowreeve.XXXXXX")
     trap 'rm -rf "$dir"' EXIT
     engine_config "list plugins '$root/plugins'"
-    cases=$root/tests/plugins
+    cp "$root/tests/plugins/unexpected_dns/allowed/scripts.json" "$dir/scripts.json"
     for family in 4 6; do
         echo
         echo "IPv$family"
-        [ $family = 6 ] || replayed "download of a text file" passed "$root/demo/scripts.json" http_ok.pcap
-        replayed "download of a program" stopped "$root/demo/scripts.json" http_exe_v$family.pcap
-        replayed "query to an allowed DNS server" passed "$cases/unexpected_dns/allowed/scripts.json" dns_v$family.pcap
-        replayed "query to another DNS server" stopped "$cases/unexpected_dns/forbidden/scripts.json" dns_v$family.pcap
+        replayed "download of a page" passed http_ok_v$family.pcap
+        replayed "download of a program" stopped http_exe_v$family.pcap
+        replayed "query to the allowed DNS server" passed dns_v$family.pcap
+        replayed "query to another DNS server" stopped dns_other_server_v$family.pcap
     done
     echo
 }

@@ -25,19 +25,24 @@ pub fn database(networks: &[(IpAddr, u8, &str)]) -> Vec<u8> {
     file.extend_from_slice(&[0; 16]);
     file.extend_from_slice(&data);
     file.extend_from_slice(b"\xab\xcd\xefMaxMind.com");
-    let numbers = [
-        ("binary_format_major_version", 2),
+    let shorts = [
+        ("binary_format_major_version", 2u16),
         ("binary_format_minor_version", 0),
-        ("build_epoch", 1_600_000_000),
         ("ip_version", 6),
-        ("node_count", tree.nodes.len() as u32),
         ("record_size", 24),
     ];
-    map(&mut file, numbers.len() + 3);
-    for (key, value) in numbers {
+    map(&mut file, shorts.len() + 5);
+    for (key, value) in shorts {
         text(&mut file, key);
-        number(&mut file, value);
+        head(&mut file, 5, 2);
+        file.extend_from_slice(&value.to_be_bytes());
     }
+    text(&mut file, "node_count");
+    head(&mut file, 6, 4);
+    file.extend_from_slice(&(tree.nodes.len() as u32).to_be_bytes());
+    text(&mut file, "build_epoch");
+    file.extend_from_slice(&[8, 2]); // a number of eight bytes: types beyond 7 stand in a byte of their own
+    file.extend_from_slice(&1_600_000_000u64.to_be_bytes());
     text(&mut file, "database_type");
     text(&mut file, "Flowreeve-Test");
     text(&mut file, "description");
@@ -105,11 +110,6 @@ fn map(out: &mut Vec<u8>, entries: usize) {
 fn text(out: &mut Vec<u8>, value: &str) {
     head(out, 2, value.len());
     out.extend_from_slice(value.as_bytes());
-}
-
-fn number(out: &mut Vec<u8>, value: u32) {
-    head(out, 6, 4);
-    out.extend_from_slice(&value.to_be_bytes());
 }
 
 /// Control byte: three bits of type, five of size.

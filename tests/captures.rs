@@ -33,7 +33,7 @@ struct Seen {
 
 fn read(name: &str) -> Seen {
     let mut seen = Seen::default();
-    let mut capture = Capture::open(&folder().join(name)).unwrap();
+    let mut capture = Capture::open(&folder().join(name)).expect("a capture");
     loop {
         let frame = match capture.next_frame() {
             Ok(Some(frame)) => frame,
@@ -46,7 +46,7 @@ fn read(name: &str) -> Seen {
         assert_eq!(frame.at.as_secs() / 60, make::START / 60_000_000, "{name}");
         assert_eq!(frame.bytes.len(), frame.wire_len as usize, "{name}");
         seen.frames += 1;
-        let net = link::net(frame.link, frame.bytes).unwrap();
+        let net = link::net(frame.link, frame.bytes).expect("an IP packet");
         match Packet::parse(net.ip, net.vlan) {
             Ok(packet) => {
                 seen.packets += 1;

@@ -6,12 +6,15 @@ use crate::support::files::{Kind, Order, Pcap, PcapNg, ethernet_frame, stations}
 use crate::support::packets::{cooked, cooked2, ethernet, ethertype, ppp, pppoe};
 use crate::support::talk::Timed;
 
+/// A packet to a frame.
+type Framing<'a> = dyn Fn(&Timed) -> Vec<u8> + 'a;
+
 pub fn captures() -> Vec<File> {
     let tagged = |packet: &Timed, tags: &[(u16, u16)]| {
         let (src, dst) = stations(packet);
         ethernet(src, dst, tags, ethertype(&packet.ip), &packet.ip)
     };
-    let links: [(&str, u32, &dyn Fn(&Timed) -> Vec<u8>); 10] = [
+    let links: [(&str, u32, &Framing); 10] = [
         ("vlan", 1, &|packet| tagged(packet, &[(0x8100, 7)])),
         ("qinq", 1, &|packet| {
             tagged(packet, &[(0x88a8, 100), (0x8100, 7)])
@@ -62,7 +65,7 @@ fn packets() -> Vec<Timed> {
     [small(V4).packets, late].concat()
 }
 
-fn pcap(order: Order, kind: Kind, link: u32, frame: &dyn Fn(&Timed) -> Vec<u8>) -> Vec<u8> {
+fn pcap(order: Order, kind: Kind, link: u32, frame: &Framing) -> Vec<u8> {
     let mut file = Pcap::new(order, kind, link);
     for packet in packets() {
         file.frame(packet.at, &frame(&packet));

@@ -122,8 +122,10 @@ impl Engine {
     }
 
     /// New rules from here on; flows and their scores stay.
-    pub fn reload(&mut self, scripts: Scripts, policy: Policy) {
-        self.scripts = scripts;
+    pub fn reload(&mut self, scripts: Scripts, policy: Policy, now: Now) {
+        self.scripts.stop(now);
+        let before = std::mem::replace(&mut self.scripts, scripts);
+        self.scripts.start(Some(before.catalog()), now);
         self.policy = policy;
     }
 
@@ -304,7 +306,11 @@ impl Engine {
 
     fn tell(&mut self, slot: usize, event: impl FnOnce(Record) -> Event) {
         let (flow, detail) = self.flows.at(slot);
-        let record = Record { flow: *flow, detail: *detail, now: self.now };
+        let record = Record {
+            flow: *flow,
+            detail: *detail,
+            now: self.now,
+        };
         self.outbox.push(event(record));
     }
 

@@ -9,7 +9,7 @@
 //! the system's default (256 small packets or 92 large ones), there is no timeout, and it takes one system
 //! call in and one out for each packet. Measured on two cores: 1.8 Gbit/s and 29,000 retransmissions in bulk TCP
 //! where this one has 15 and next to none, 18,000 short connections a second against 23,000. It remains as
-//! the thing to compare with, in `benches/bare_loop.rs`.
+//! the thing to compare with, in `benches/lab/bare_loop.rs`.
 //!
 //! To read first: `linux/netfilter/nfnetlink_queue.h`.
 
@@ -151,7 +151,7 @@ pub struct QueueCounters {
     pub unseen: u64,
     /// Messages we could not read.
     pub malformed: u64,
-    /// Answers to packets the kernel no longer had: normal whenever firewall rules are loaded.
+    /// Messages with answers for packets the kernel no longer had: normal whenever firewall rules are loaded.
     pub late: u64,
     /// Answers the kernel refused for another reason.
     pub refused: u64,

@@ -2,3 +2,4 @@
 
 pub mod current;
 pub mod pattern;
+pub mod sandbox;

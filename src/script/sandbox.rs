@@ -317,18 +317,26 @@ fn is_memory(error: &Error) -> bool {
     }
 }
 
-/// What Lua says, without the traceback.
+/// What Lua says, without the traceback. Where it names a line of ours, the script's line that led there.
 fn message(error: &Error) -> String {
-    match error {
-        Error::CallbackError { cause, .. } => message(cause),
-        Error::SyntaxError { message: text, .. }
-        | Error::RuntimeError(text)
-        | Error::MemoryError(text) => match text.split_once("\nstack traceback:") {
-            Some((text, _)) => text.to_owned(),
-            None => text.clone(),
-        },
-        other => other.to_string(),
-    }
+    let text = match error {
+        Error::CallbackError { cause, .. } => return message(cause),
+        Error::SyntaxError { message, .. } => message,
+        Error::RuntimeError(text) | Error::MemoryError(text) => text,
+        other => return other.to_string(),
+    };
+    let (text, trace) = text.split_once("\nstack traceback:").unwrap_or((text, ""));
+    let Some(rest) = host::without_our_place(text.as_bytes()) else {
+        return text.to_owned();
+    };
+    // A frame reads "<file>:<line>: in <function>".
+    let frames = trace.lines().map(str::trim_start);
+    let places = frames
+        .filter_map(|frame| frame.split_once(": in "))
+        .map(|(place, _)| place);
+    let place = places.into_iter().find(|place| !place.starts_with('['));
+    let rest = String::from_utf8_lossy(rest);
+    place.map_or(rest.to_string(), |place| format!("{place}: {rest}"))
 }
 
 /// A file's text as Lua's own loader takes it: without byte order mark and `#` line, lines counted alike.

@@ -21,6 +21,9 @@ local function bad_argument(index, name, wanted, value)
   error(format("bad argument #%d to '%s' (%s expected, got %s)", index, name, wanted, type(value)), 3)
 end
 
+-- Bytes a function reads one by one that cost as much as one instruction.
+local BYTES_PER_UNIT <const> = 4
+
 local function charge_work(units)
   if units > FREE_UNITS then charge(units) end
 end
@@ -87,9 +90,39 @@ function G.dofile() error("dofile is not permitted to scripts", 2) end
 
 -- string --------------------------------------------------------------------------------------------
 
-local string = library(lua.string, { "byte", "char", "format", "len", "lower", "pack", "packsize",
-                                     "reverse", "sub", "unpack", "upper" })
+-- A function that reads all of a text: what is long costs more than the one instruction of the call.
+local function charged_by_length(f)
+  return function(text, ...)
+    if type(text) == "string" then charge_work(#text / BYTES_PER_UNIT) end
+    return f(text, ...)
+  end
+end
+
+local string = library(lua.string, { "byte", "char", "len", "packsize", "sub" })
 string.find, string.match = host.find, host.match
+for _, name in pairs { "lower", "reverse", "upper" } do
+  string[name] = charged_by_length(lua.string[name])
+end
+function string.unpack(layout, text, from)
+  charge_work(#tostring(layout) / BYTES_PER_UNIT)
+  return lua.string.unpack(layout, text, from)
+end
+
+-- A function that writes its arguments into a text by a format.
+local function charged_by_arguments(f)
+  return function(...)
+    local bytes = 0
+    for i = 1, select("#", ...) do
+      local value = select(i, ...)
+      if type(value) == "string" then bytes = bytes + #value end
+    end
+    charge_work(bytes / BYTES_PER_UNIT)
+    return f(...)
+  end
+end
+
+string.format = charged_by_arguments(lua.string.format)
+string.pack = charged_by_arguments(lua.string.pack)
 
 local function text_argument(value, index, name)
   local kind = type(value)
@@ -241,7 +274,10 @@ function G.math.randomseed(...)
   return lua.math.randomseed(...)
 end
 
-G.utf8 = library(lua.utf8, { "char", "charpattern", "codepoint", "codes", "len", "offset" })
+G.utf8 = library(lua.utf8, { "char", "charpattern", "codes" })
+for _, name in pairs { "codepoint", "len", "offset" } do
+  G.utf8[name] = charged_by_length(lua.utf8[name])
+end
 
 -- print, io, os, debug ------------------------------------------------------------------------------
 

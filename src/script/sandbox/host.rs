@@ -62,12 +62,25 @@ pub(super) fn functions(
     Ok(host)
 }
 
-/// An error as a script shall see it: ours become the text Lua's own would be.
+/// An error as a script shall see it: ours become the text Lua's own would be, and no place in `base.lua`
+/// is named.
 fn plain(lua: &Lua, error: Value) -> Result<Value> {
-    match error {
-        Value::Error(error) => Ok(Value::String(lua.create_string(message(&error))?)),
-        other => Ok(other),
-    }
+    let text = match &error {
+        Value::Error(error) => lua.create_string(message(error))?,
+        Value::String(text) => match without_our_place(&text.as_bytes()) {
+            Some(rest) => lua.create_string(rest)?,
+            None => return Ok(error),
+        },
+        _ => return Ok(error),
+    };
+    Ok(Value::String(text))
+}
+
+/// The rest of an error text that names a line of `base.lua`, where Lua raised it for one of its functions.
+pub(super) fn without_our_place(text: &[u8]) -> Option<&[u8]> {
+    let rest = text.strip_prefix(b"[sandbox]:")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    rest[digits..].strip_prefix(b": ")
 }
 
 /// `(known, value, chunk)` of a module: a value, or a chunk that makes it.

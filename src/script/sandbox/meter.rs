@@ -15,6 +15,10 @@ use super::{Limits, Overrun};
 
 /// Instructions between two firings of the hook: what a budget is rounded to. As Suricata has it.
 pub(super) const TICK: u32 = 100;
+/// The same on a heap that has grown by [`FULL_BYTES`]: there a single instruction may take long, and
+/// the clock must be seen in time.
+const TICK_FULL: u32 = 10;
+const FULL_BYTES: usize = 256 * 1024;
 /// What an error raised by one of our functions costs: it holds memory Lua does not count.
 const ERROR_UNITS: u64 = 200;
 /// A heap this much larger than after loading makes instructions once more as dear. One instruction
@@ -26,6 +30,7 @@ const DEAR_BYTES: usize = 64 * 1024;
 pub(super) struct Meter {
     limits: Limits,
     active: Cell<bool>,
+    every: Cell<u32>,
     allowed: Cell<u64>,
     left: Cell<u64>,
     spent: Cell<Option<Overrun>>,
@@ -40,6 +45,7 @@ impl Meter {
         Meter {
             limits,
             active: Cell::new(false),
+            every: Cell::new(TICK),
             allowed: Cell::new(limits.instructions),
             left: Cell::new(limits.instructions),
             spent: Cell::new(None),
@@ -89,8 +95,9 @@ impl Meter {
         self.spent.get()
     }
 
-    /// Sets the standing hook.
+    /// Sets the standing hook to fire `every` so many instructions.
     pub(super) fn arm(self: &Rc<Self>, lua: &Lua, every: u32) {
+        self.every.set(every);
         let meter = Rc::clone(self);
         let triggers = HookTriggers::new().every_nth_instruction(every);
         lua.set_global_hook(triggers, move |lua, _| meter.tick(lua))
@@ -101,8 +108,16 @@ impl Meter {
         if self.active.get() {
             let grown = lua.used_memory().saturating_sub(self.heap_mark.get());
             let dear = 1 + (grown / DEAR_BYTES) as u64;
-            self.charge(lua, u64::from(TICK) * dear, Overrun::Instructions)?;
+            self.charge(
+                lua,
+                u64::from(self.every.get()) * dear,
+                Overrun::Instructions,
+            )?;
             self.look_at_the_clock(lua)?;
+            let every = if grown < FULL_BYTES { TICK } else { TICK_FULL };
+            if every != self.every.get() {
+                self.arm(lua, every);
+            }
         }
         Ok(VmState::Continue)
     }

@@ -90,39 +90,30 @@ function G.dofile() error("dofile is not permitted to scripts", 2) end
 
 -- string --------------------------------------------------------------------------------------------
 
--- A function that reads all of a text: what is long costs more than the one instruction of the call.
-local function charged_by_length(f)
-  return function(text, ...)
-    if type(text) == "string" then charge_work(#text / BYTES_PER_UNIT) end
-    return f(text, ...)
+-- For functions that read all of a text: what is long costs more than the one instruction of the call.
+local function charge_text(text)
+  if type(text) == "string" then charge_work(#text / BYTES_PER_UNIT) end
+end
+
+-- For functions that write their arguments into a text.
+local function charge_arguments(...)
+  local bytes = 0
+  for i = 1, select("#", ...) do
+    local value = select(i, ...)
+    if type(value) == "string" then bytes = bytes + #value end
   end
+  charge_work(bytes / BYTES_PER_UNIT)
 end
 
 local string = library(lua.string, { "byte", "char", "len", "packsize", "sub" })
 string.find, string.match = host.find, host.match
-for _, name in pairs { "lower", "reverse", "upper" } do
-  string[name] = charged_by_length(lua.string[name])
-end
-function string.unpack(layout, text, from)
-  charge_work(#tostring(layout) / BYTES_PER_UNIT)
-  return lua.string.unpack(layout, text, from)
-end
 
--- A function that writes its arguments into a text by a format.
-local function charged_by_arguments(f)
-  return function(...)
-    local bytes = 0
-    for i = 1, select("#", ...) do
-      local value = select(i, ...)
-      if type(value) == "string" then bytes = bytes + #value end
-    end
-    charge_work(bytes / BYTES_PER_UNIT)
-    return f(...)
-  end
-end
-
-string.format = charged_by_arguments(lua.string.format)
-string.pack = charged_by_arguments(lua.string.pack)
+function string.lower(s) charge_text(s) return lua.string.lower(s) end
+function string.upper(s) charge_text(s) return lua.string.upper(s) end
+function string.reverse(s) charge_text(s) return lua.string.reverse(s) end
+function string.format(...) charge_arguments(...) return format(...) end
+function string.pack(...) charge_arguments(...) return lua.string.pack(...) end
+function string.unpack(layout, s, from) charge_text(layout) return lua.string.unpack(layout, s, from) end
 
 local function text_argument(value, index, name)
   local kind = type(value)
@@ -155,7 +146,7 @@ function string.gmatch(s, pattern, init)
     from, last = stop, stop
     return ...
   end
-  return function() return take(search(s, pattern, from, last, false)) end
+  return function() return take(search(s, pattern, from, last)) end
 end
 
 -- The replacement by table or function; by text it is done in Rust in one go.
@@ -177,7 +168,9 @@ local function gsub_values(s, pattern, replacement, most)
     size, from, last, count = size + 2, stop, stop, count + 1
     return true
   end
-  while count < most and take(search(s, pattern, from, last, true, anchored)) and not anchored do end
+  -- Of a table only the first capture is asked for, so that is all that must be closed.
+  local captures = by_function and -1 or 1
+  while count < most and take(search(s, pattern, from, last, captures, anchored)) and not anchored do end
   if count == 0 then return s, 0 end
   out[size + 1] = lua.string.sub(s, from + 1)
   return concat(out), count
@@ -275,42 +268,28 @@ function G.math.randomseed(...)
 end
 
 G.utf8 = library(lua.utf8, { "char", "charpattern", "codes" })
-for _, name in pairs { "codepoint", "len", "offset" } do
-  G.utf8[name] = charged_by_length(lua.utf8[name])
-end
+function G.utf8.codepoint(s, ...) charge_text(s) return lua.utf8.codepoint(s, ...) end
+function G.utf8.len(s, ...) charge_text(s) return lua.utf8.len(s, ...) end
+function G.utf8.offset(s, ...) charge_text(s) return lua.utf8.offset(s, ...) end
 
 -- print, io, os, debug ------------------------------------------------------------------------------
+
+local stdout = host.stdout
 
 function G.print(...)
   local values = pack(...)
   for i = 1, values.n do values[i] = tostring(values[i]) end
-  host.emit(concat(values, "\t", 1, values.n) .. "\n")
+  stdout:write(concat(values, "\t", 1, values.n) .. "\n")
 end
-
-local stdout = {}
-
-local function write(...)
-  for i, value in lua.ipairs { ... } do
-    local kind = type(value)
-    if kind ~= "string" and kind ~= "number" then bad_argument(i, "write", "string", value) end
-  end
-  host.emit(concat { ... })
-  return stdout
-end
-
-function stdout.write(_, ...) return write(...) end
-function stdout.flush() return stdout end
-function stdout.setvbuf() return true end
-stdout.close, stdout.read, stdout.lines, stdout.seek =
-  refuse "close", refuse "read", refuse "lines", refuse "seek"
 
 G.io = {
-  write = write, stdout = stdout, stderr = stdout,
+  stdout = stdout, stderr = stdout,
   open = refuse "io.open", popen = refuse "io.popen", lines = refuse "io.lines", read = refuse "io.read",
   close = refuse "io.close", input = refuse "io.input", tmpfile = refuse "io.tmpfile",
 }
+function G.io.write(...) return stdout:write(...) end
 function G.io.output() return stdout end
-function G.io.type(value) return rawequal(value, stdout) and "file" or nil end
+function G.io.type(value) return lua.rawequal(value, stdout) and "file" or nil end
 
 G.os = {
   difftime = lua.os.difftime,

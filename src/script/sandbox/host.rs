@@ -4,7 +4,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use mlua::chunk::ChunkMode;
-use mlua::{Function, Lua, LuaString, Result, Table, Value};
+use mlua::{
+    AnyUserData, Function, Lua, LuaString, Result, Table, UserData, UserDataMethods, Value,
+    Variadic,
+};
 
 use super::meter::Meter;
 use super::{ModuleSource, Modules, Output, Overrun, message, strings};
@@ -34,16 +37,11 @@ pub(super) fn functions(
     host.set("leave", lua.create_function(move |_, ()| left.leave())?)?;
     host.set("plain", lua.create_function(plain)?)?;
 
-    let limited = Rc::clone(meter);
-    let emit = move |_: &Lua, text: LuaString| {
-        let text = text.as_bytes();
-        let shown = limited.output(text.len());
-        if shown > 0 {
-            output(&text[..shown]);
-        }
-        Ok(())
+    let stream = Stream {
+        meter: Rc::clone(meter),
+        output,
     };
-    host.set("emit", lua.create_function(emit)?)?;
+    host.set("stdout", lua.create_userdata(stream)?)?;
     host.set(
         "used_memory",
         lua.create_function(|lua, ()| Ok(lua.used_memory()))?,
@@ -60,6 +58,63 @@ pub(super) fn functions(
     host.set("getinfo", lua.create_function(info)?)?;
     strings::install(lua, &host, meter)?;
     Ok(host)
+}
+
+/// `io.stdout`. Not a table, so that no script can write into it.
+struct Stream {
+    meter: Rc<Meter>,
+    output: Output,
+}
+
+impl UserData for Stream {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        methods.add_function(
+            "write",
+            |lua, (this, values): (AnyUserData, Variadic<Value>)| {
+                let stream = this.borrow::<Stream>()?;
+                for (index, value) in values.iter().enumerate() {
+                    stream.write(lua, index + 1, value)?;
+                }
+                drop(stream);
+                Ok(this)
+            },
+        );
+        methods.add_function("flush", |_, this: AnyUserData| Ok(this));
+        methods.add_function("setvbuf", |_, _: AnyUserData| Ok(true));
+        for name in ["close", "lines", "read", "seek"] {
+            let refusal = format!("{name} is not permitted to scripts");
+            methods.add_function(name, move |_, _: AnyUserData| {
+                Ok((Value::Nil, refusal.clone()))
+            });
+        }
+    }
+}
+
+impl Stream {
+    fn write(&self, lua: &Lua, index: usize, value: &Value) -> Result<()> {
+        let text = match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Integer(_) | Value::Number(_) => lua.coerce_string(value.clone())?,
+            _ => None,
+        };
+        let Some(text) = text else {
+            let kind = value.type_name();
+            return Err(strings::bad_argument(
+                lua,
+                &self.meter,
+                index,
+                "write",
+                "string",
+                kind,
+            ));
+        };
+        let text = text.as_bytes();
+        let shown = self.meter.output(text.len());
+        if shown > 0 {
+            (self.output)(&text[..shown]);
+        }
+        Ok(())
+    }
 }
 
 /// An error as a script shall see it: ours become the text Lua's own would be, and no place in `base.lua`

@@ -61,8 +61,9 @@ fn finder(lua: &Lua, meter: &Rc<Meter>, find: bool) -> Result<Function> {
     )
 }
 
-/// One step of `gmatch` and `gsub`: `(s, pattern, from, not_ending_at, whole, anchored)` to
-/// `start, stop`, the whole match if `whole`, and the captures; offsets from 0; nothing if there is no match.
+/// One step of `gmatch` and `gsub`: `(s, pattern, from, not_ending_at, captures, anchored)` to `start, stop`
+/// and captures; offsets from 0; nothing if there is no match. With `captures` given the whole match stands
+/// before them, and no more than that many of them are given (-1: all).
 fn search(lua: &Lua, meter: &Rc<Meter>) -> Result<Function> {
     let meter = Rc::clone(meter);
     type Arguments = (
@@ -70,10 +71,10 @@ fn search(lua: &Lua, meter: &Rc<Meter>) -> Result<Function> {
         LuaString,
         usize,
         Option<usize>,
-        bool,
+        Option<i64>,
         Option<bool>,
     );
-    lua.create_function(move |lua, (s, p, from, last, whole, anchored): Arguments| {
+    lua.create_function(move |lua, (s, p, from, last, most, anchored): Arguments| {
         let (subject, pattern) = (&*s.as_bytes(), &*p.as_bytes());
         let mut values = MultiValue::new();
         if from > subject.len() {
@@ -85,20 +86,16 @@ fn search(lua: &Lua, meter: &Rc<Meter>) -> Result<Function> {
         if let Some(found) = found.map_err(|error| refusal(lua, &meter, error, 2))? {
             values.push_back(integer(found.range.start));
             values.push_back(integer(found.range.end));
-            if whole {
+            if most.is_some() {
                 values.push_back(Value::String(
                     lua.create_string(&subject[found.range.clone()])?,
                 ));
             }
-            push(
-                lua,
-                &meter,
-                &mut values,
-                subject,
-                &found,
-                found.captures().max(1),
-                2,
-            )?;
+            let most = most
+                .and_then(|most| usize::try_from(most).ok())
+                .unwrap_or(usize::MAX);
+            let count = found.captures().max(1).min(most);
+            push(lua, &meter, &mut values, subject, &found, count, 2)?;
         }
         Ok(values)
     })
@@ -262,7 +259,7 @@ fn integer(place: usize) -> Value {
     Value::Integer(place as i64)
 }
 
-fn bad_argument(
+pub(super) fn bad_argument(
     lua: &Lua,
     meter: &Meter,
     index: usize,

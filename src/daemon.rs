@@ -24,6 +24,8 @@ use crate::worker::{Message, Worker};
 
 /// Longest a packet thread sleeps, and with it the delay of a signal or of a sweep.
 const TURN: Duration = Duration::from_millis(100);
+/// Longest a script may take over one call, whatever it counts; far below what the watchdog bears with.
+const HOOK_LIMIT: Duration = Duration::from_millis(50);
 /// How often a packet thread hands over its counters.
 const COUNTERS_PERIOD: Micros = Micros::from_secs(1);
 /// Packet threads call C and Lua; musl would give them 128 KiB.
@@ -364,6 +366,7 @@ fn load_scripts(config: &Config, budget: &Budget, env: &Rc<Env>) -> Result<Scrip
         budget,
         env,
         setup::to_stdout(),
+        Some(HOOK_LIMIT),
         queue::now(),
     )
 }

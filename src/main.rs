@@ -11,7 +11,6 @@ use flowreeve::config::{self, Config};
 use flowreeve::events::eve::Context;
 use flowreeve::logging::{self, To};
 use flowreeve::replay::{self, Summary};
-use flowreeve::script::sandbox::Output;
 use flowreeve::time::Now;
 use flowreeve::{daemon, nft, setup};
 
@@ -128,7 +127,8 @@ fn replay_files(options: &Replay) -> anyhow::Result<ExitCode> {
             &sources,
             &budget,
             &env,
-            to_stderr(),
+            setup::to_stderr(),
+            None,
             Now::default(),
         )?;
         let catalog = scripts.catalog().clone();
@@ -153,11 +153,6 @@ fn replay_files(options: &Replay) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
-}
-
-/// What scripts print goes beside the events, not among them.
-fn to_stderr() -> Output {
-    Output::default()
 }
 
 fn report(file: &Path, summary: &Summary) {
@@ -197,7 +192,8 @@ fn list_plugins(
         &sources,
         &budget,
         &env,
-        to_stderr(),
+        setup::to_stderr(),
+        None,
         Now::default(),
     )?;
     let catalog = loaded.catalog();

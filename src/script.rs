@@ -14,6 +14,7 @@ pub mod interface;
 pub mod json;
 pub mod locale;
 pub mod ntop;
+pub mod pattern;
 pub mod plugin;
 pub mod prelude;
 pub mod sandbox;
@@ -43,7 +44,7 @@ use crate::script::current::{Current, Hook, Slot};
 use crate::script::env::Env;
 use crate::script::load::Loaded;
 use crate::script::locale::SharedLocales;
-use crate::script::sandbox::{CallError, Limits, Output, Sandbox};
+use crate::script::sandbox::{CallError, Limits, ModuleSource, Output, Sandbox, SandboxError};
 use crate::time::Now;
 
 /// Overruns after which a script is stopped until the next load.
@@ -83,6 +84,13 @@ pub enum ScriptsError {
     /// The Lua state could not be made ready: memory, or a mistake of ours.
     #[error("cannot make the Lua state for scripts: {0}")]
     State(String),
+}
+
+impl From<SandboxError> for ScriptsError {
+    fn from(error: SandboxError) -> Self {
+        let SandboxError::Prepare { source, .. } = &error;
+        ScriptsError::State(format!("{error}: {source}"))
+    }
 }
 
 impl From<mlua::Error> for ScriptsError {
@@ -149,14 +157,15 @@ impl Scripts {
         set_clock(&sandbox, &current, now);
         let locales = SharedLocales::default();
         let i18n = locale::install(sandbox.lua(), &locales)?;
-        sandbox.register_value("i18n", Value::Table(i18n))?;
+        sandbox.register_module("i18n", ModuleSource::value(Value::Table(i18n)));
         for (name, value) in prelude::install(sandbox.lua(), &current, env)? {
-            sandbox.register_value(name, value)?;
+            sandbox.register_module(name, ModuleSource::value(value));
         }
         for (name, source) in definitions::MODULES {
-            sandbox.register_module(name, source)?;
+            sandbox.register_module(name, ModuleSource::text(name, source));
         }
         let outcome = load::load(&sandbox, &locales, sources)?;
+        sandbox.seal()?;
         let calls = Hook::ALL.map(|hook| calls_of(hook, &outcome.scripts, &outcome.catalog));
         let records = outcome
             .catalog
@@ -362,7 +371,7 @@ impl Scripts {
                 Ok(entry)
             })
             .map_err(CallError::from)
-            .and_then(|entry| self.sandbox.call::<_, ()>(&callback, ("all", entry)));
+            .and_then(|entry| self.sandbox.call::<()>(&callback, ("all", entry)));
         if let Err(error) = result {
             self.records[usize::from(index)].counters.errors += 1;
             log::warn!("script {}: {what}: {}", script.key, load::blame(&error).1);

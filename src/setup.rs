@@ -1,9 +1,12 @@
 //! From a configuration to what runs by it: the same for live traffic and for replay.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
+
+use std::time::Duration;
 
 use crate::budget::{BOARD_DIR, Budget, BudgetError, Machine};
 use crate::config::{Config, Exempt};
@@ -95,10 +98,15 @@ pub fn scripts(
     budget: &Budget,
     env: &Rc<Env>,
     output: Output,
+    wall: Option<Duration>,
     now: Now,
 ) -> Result<Scripts, ScriptsError> {
-    let _ = budget;
-    let limits = Limits::default();
+    let limits = Limits {
+        memory_bytes: budget.lua_bytes_per_state(),
+        instructions: u64::from(config.instruction_limit),
+        wall,
+        ..Limits::default()
+    };
     let settings = Settings {
         limits,
         output,
@@ -135,7 +143,16 @@ pub fn policy(config: &Config, scripts: &Scripts) -> Policy {
 
 /// What scripts print goes to standard output.
 pub fn to_stdout() -> Output {
-    Output::default()
+    Rc::new(|text| {
+        let _ = io::stdout().write_all(text); // nobody left to tell
+    })
+}
+
+/// What scripts print goes to standard error: where events go to standard output.
+pub fn to_stderr() -> Output {
+    Rc::new(|text| {
+        let _ = io::stderr().write_all(text); // nobody left to tell
+    })
 }
 
 /// A number no stranger can guess: the hash map's own keys come from the system's source of randomness.

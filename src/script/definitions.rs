@@ -69,6 +69,9 @@ pub struct Definitions {
     flow_keys: Table,
     parse_alert_key: Function,
     chain: Function,
+    /// Metatable of what scripts hand back to us by identity: the sandbox gives out tables that have one as they
+    /// are, all others as a view.
+    object: Table,
     declared_statuses: BTreeSet<i64>,
     alerts: BTreeMap<String, Alert>,
     statuses: BTreeMap<String, Status>,
@@ -102,8 +105,26 @@ impl Definitions {
                     Ok(())
                 })?;
         }
+        let object = lua.create_table()?;
+        object.set("__metatable", false)?;
+        let consts = module("alert_consts")?;
+        let categories = module("user_scripts")?.get::<Table>("script_categories")?;
+        for group in [
+            consts.get("alert_severities")?,
+            consts.get("alert_entities")?,
+            consts.get("alerts_granularities")?,
+            alert_keys.get("ntopng")?,
+            alert_keys.get("user")?,
+            categories,
+        ] {
+            group.for_each(|_: Value, value: Value| match value {
+                Value::Table(table) => table.set_metatable(Some(object.clone())),
+                _ => Ok(()),
+            })?;
+        }
         let mut definitions = Definitions {
-            alert_types: module("alert_consts")?.get("alert_types")?,
+            object,
+            alert_types: consts.get("alert_types")?,
             status_types: module("flow_consts")?.get("status_types")?,
             parse_alert_key: alert_keys.get("parse_alert_key")?,
             alert_keys,
@@ -201,6 +222,7 @@ impl Definitions {
         }
         self.install(&self.alert_types, file.name, table, creator, "alert_type")
             .and_then(|()| table.raw_set("alert_key", key))
+            .and_then(|()| table.set_metatable(Some(self.object.clone())))
             .map_err(|error| error.to_string())?;
         let alert = Alert {
             key,
@@ -250,6 +272,7 @@ impl Definitions {
             Some(create),
             "status_type",
         )
+        .and_then(|()| table.set_metatable(Some(self.object.clone())))
         .map_err(|error| error.to_string())?;
         let plugin = file.plugin.map(str::to_owned);
         let status = Status {
@@ -499,7 +522,7 @@ fn check_description(table: &Table) -> Result<(), String> {
 #[allow(clippy::unwrap_used)] // a test that cannot go on shall stop
 mod tests {
     use super::*;
-    use crate::script::sandbox::{Limits, Output, Sandbox};
+    use crate::script::sandbox::{Limits, ModuleSource, Sandbox};
 
     struct State {
         sandbox: Sandbox,
@@ -508,9 +531,9 @@ mod tests {
 
     impl State {
         fn new() -> State {
-            let sandbox = Sandbox::new(Limits::default(), Output::default()).unwrap();
+            let sandbox = Sandbox::new(Limits::default(), std::rc::Rc::new(|_| ())).unwrap();
             for (name, source) in MODULES {
-                sandbox.register_module(name, source).unwrap();
+                sandbox.register_module(name, ModuleSource::text(name, source));
             }
             let definitions = Definitions::new(sandbox.lua()).unwrap();
             State {

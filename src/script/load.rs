@@ -17,7 +17,7 @@ use crate::script::json::from_json;
 use crate::script::locale::SharedLocales;
 use crate::script::needs::needs;
 use crate::script::plugin::{self, Folder, Manifest, Reader, Source};
-use crate::script::sandbox::{CallError, Sandbox};
+use crate::script::sandbox::{CallError, ModuleSource, Sandbox};
 use crate::script::spelling;
 use crate::script::user_script::{Callbacks, UserScript};
 
@@ -194,11 +194,17 @@ impl Loader<'_> {
         }
     }
 
+    fn compile(&self, source: &Source, env: &Table) -> Result<Function, CallError> {
+        let name = format!("@{}", source.shown);
+        self.sandbox.load(source.text.as_bytes(), &name, env)
+    }
+
     /// Runs a file and gives what it returns; what goes wrong is told of.
     fn run(&mut self, plugin: &str, source: &Source) -> Option<Value> {
         let result = self
             .sandbox
-            .load_text(&source.shown, &source.text)
+            .script_env()
+            .and_then(|env| self.compile(source, &env))
             .and_then(|chunk| self.sandbox.call(&chunk, ()));
         match result {
             Ok(value) => Some(value),
@@ -455,7 +461,8 @@ impl Loader<'_> {
 
     /// A custom script is a chunk that runs as a whole for each flow.
     fn custom_script(&mut self, source: &Source, hook: Hook) -> mlua::Result<()> {
-        let chunk = match self.sandbox.load_text(&source.shown, &source.text) {
+        let env = self.sandbox.script_env();
+        let chunk = match env.and_then(|env| self.compile(source, &env)) {
             Ok(chunk) => chunk,
             Err(error) => {
                 let (line, reason) = blame(&error);
@@ -615,7 +622,7 @@ impl Loader<'_> {
         let Some(setup) = &script.setup else {
             return State::Running;
         };
-        match self.sandbox.call::<_, Value>(setup, ()) {
+        match self.sandbox.call::<Value>(setup, ()) {
             Ok(Value::Nil | Value::Boolean(false)) => {
                 State::NotApplicable("its setup() did not return true".into())
             }
@@ -671,7 +678,8 @@ fn share_modules(sandbox: &Sandbox, reader: &mut Reader, folders: &[Folder]) -> 
         let shown = format!("{}/modules", folder.key);
         // A module that cannot be read is missed, with its name, by the script that asks for it.
         for source in reader.folder(&folder.path.join("modules"), &shown).0 {
-            sandbox.register_module(&format!("{shown}/{}", source.key), &source.text)?;
+            let name = format!("{shown}/{}", source.key);
+            sandbox.register_module(&name, ModuleSource::text(&name, &source.text));
         }
     }
     let data: BTreeMap<String, PathBuf> = folders

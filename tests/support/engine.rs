@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use flowreeve::budget::Budget;
 use flowreeve::config::{Config, Mode};
 use flowreeve::engine::Engine;
-use flowreeve::script::sandbox::Output;
 use flowreeve::setup;
 use flowreeve::time::Now;
 
@@ -36,7 +35,8 @@ pub fn with_config(config: &Config) -> Engine {
         &sources,
         &budget,
         &env,
-        Output::default(),
+        setup::to_stderr(),
+        None,
         Now::default(),
     )
     .expect("a Lua state can be made");

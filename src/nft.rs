@@ -174,33 +174,43 @@ fn inspect(rules: &Rules) -> Vec<String> {
     } else {
         "filter - 5"
     };
+    // What is most frequent comes first: packets of passed flows meet one rule here and one below. The marks are only
+    // on flows that were inspected, so they need none of the questions that come later.
     let mut chain = vec![
         format!("type filter hook forward priority {place}; policy accept;"),
+        format!("ct mark and {pass:#010x} == {pass:#010x} counter name c_pass return"),
+        format!("ct mark and {mask:#010x} == {drop:#010x} counter name c_drop drop"),
+        format!("ct mark and {mask:#010x} == {reject:#010x} goto refuse"),
         "ct state untracked return".into(),
     ];
     if !rules.interfaces.is_empty() {
         chain.push("iifname != @inspected oifname != @inspected return".into());
     }
-    chain.extend([
-        format!("ct mark and {mask:#010x} == {drop:#010x} counter name c_drop drop"),
-        format!("ct mark and {mask:#010x} == {reject:#010x} goto refuse"),
-        "ip saddr . ip daddr . meta l4proto . th sport . th dport @block4 counter name c_drop drop"
-            .into(),
-        "ip6 saddr . ip6 daddr . meta l4proto . th sport . th dport @block6 counter name c_drop drop"
-            .into(),
-        format!("ct mark and {pass:#010x} == {pass:#010x} counter name c_pass return"),
+    for ip in ["ip", "ip6"] {
+        let version = if ip == "ip" { 4 } else { 6 };
+        chain.push(format!(
+            "{ip} saddr . {ip} daddr . meta l4proto . th sport . th dport @block{version} counter name c_drop drop"
+        ));
+        if exempt(rules, version).next().is_some() {
+            chain.push(format!("{ip} saddr @exempt{version} return"));
+            chain.push(format!("{ip} daddr @exempt{version} return"));
+        }
+    }
+    if !rules.exempt_macs.is_empty() {
         // Only packets from a device carry its address; the bit lets those to it pass as well.
-        format!("ether saddr @exempt_macs ct mark set ct mark or {pass:#010x}"),
-        "ether saddr @exempt_macs return".into(),
-        "ip saddr @exempt4 return".into(),
-        "ip daddr @exempt4 return".into(),
-        "ip6 saddr @exempt6 return".into(),
-        "ip6 daddr @exempt6 return".into(),
-        "meta l4proto { icmp, icmpv6 } ct state related return".into(),
+        chain.push(format!(
+            "ether saddr @exempt_macs ct mark set ct mark or {pass:#010x}"
+        ));
+        chain.push("ether saddr @exempt_macs return".into());
+    }
+    let queue = queue(rules);
+    chain.extend([
+        format!("meta l4proto {{ tcp, udp }} counter name c_queue {queue}"),
+        "ct state related return".into(),
         "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, \
          nd-neighbor-advert, nd-redirect } return"
             .into(),
-        format!("meta l4proto {{ tcp, udp, icmp, icmpv6 }} counter name c_queue {}", queue(rules)),
+        format!("meta l4proto {{ icmp, icmpv6 }} counter name c_queue {queue}"),
     ]);
     chain
 }
@@ -211,7 +221,10 @@ fn queue(rules: &Rules) -> String {
     } = rules;
     let bypass = if rules.fail_open { " flags bypass" } else { "" };
     if rules.no_queue {
-        format!("meta mark set meta mark or {:#010x}", rules.marks.mask())
+        format!(
+            "meta mark set meta mark or {:#010x} return",
+            rules.marks.mask()
+        )
     } else if *queues == 1 {
         format!("queue{bypass} to {queue_base}")
     } else {
@@ -258,18 +271,20 @@ fn sets(out: &mut String, rules: &Rules) {
         let quoted = rules.interfaces.iter().map(|name| format!("\"{name}\""));
         set(out, "inspected", &["type ifname"], quoted);
     }
-    let macs = rules.exempt_macs.iter().map(|mac| {
-        let [a, b, c, d, e, f] = mac;
-        format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
-    });
-    set(out, "exempt_macs", &["type ether_addr"], macs);
-    for (version, kind) in [(4, "type ipv4_addr"), (6, "type ipv6_addr")] {
-        let networks = rules.exempt.iter();
-        let networks = networks
-            .filter(|(address, _)| address.is_ipv6() == (version == 6))
-            .map(|&(address, prefix)| format!("{}/{prefix}", network(address, prefix)));
-        let shape = [kind, "flags interval", "auto-merge"];
-        set(out, &format!("exempt{version}"), &shape, networks);
+    if !rules.exempt_macs.is_empty() {
+        let macs = rules.exempt_macs.iter().map(|mac| {
+            let [a, b, c, d, e, f] = mac;
+            format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+        });
+        set(out, "exempt_macs", &["type ether_addr"], macs);
+    }
+    for version in [4, 6] {
+        let mut networks = exempt(rules, version).peekable();
+        if networks.peek().is_some() {
+            let kind = format!("type ipv{version}_addr");
+            let shape = [&kind, "flags interval", "auto-merge"];
+            set(out, &format!("exempt{version}"), &shape, networks);
+        }
     }
     for version in [4, 6] {
         let kind = format!(
@@ -278,6 +293,14 @@ fn sets(out: &mut String, rules: &Rules) {
         let shape = [&kind, "size 4096", "flags dynamic,timeout", "timeout 5m"];
         set(out, &format!("block{version}"), &shape, std::iter::empty());
     }
+}
+
+/// Exempt networks of IP version 4 or 6.
+fn exempt(rules: &Rules, version: u8) -> impl Iterator<Item = String> {
+    let networks = rules.exempt.iter();
+    networks
+        .filter(move |(address, _)| address.is_ipv6() == (version == 6))
+        .map(|&(address, prefix)| format!("{}/{prefix}", network(address, prefix)))
 }
 
 fn set(out: &mut String, name: &str, shape: &[&str], elements: impl Iterator<Item = String>) {

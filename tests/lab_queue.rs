@@ -12,6 +12,7 @@ mod roles;
 
 use std::process::Command;
 
+use flowreeve::nft::Rules;
 use flowreeve::queue::{LIMIT, Marks};
 use flowreeve::verdict::{Class, Verdict};
 
@@ -32,7 +33,7 @@ tests! {
     a_rejected_flow_is_told,
     a_first_packet_that_dies_leaves_no_flow,
     t27_foreign_mark_bits_survive,
-    icmp_errors_and_exempt_addresses_do_not_come_up,
+    icmp_errors_and_exempt_ends_do_not_come_up,
     t18_traffic_goes_on_when_the_engine_is_killed,
     t19_nothing_passes_a_killed_engine_that_fails_closed,
     t22_a_hung_handler_loses_its_queue_and_gets_it_back,
@@ -221,28 +222,48 @@ fn t27_foreign_mark_bits_survive(lab: &Lab) {
     lab.nft("delete table inet foreign");
 }
 
-fn icmp_errors_and_exempt_addresses_do_not_come_up(lab: &Lab) {
+fn icmp_errors_and_exempt_ends_do_not_come_up(lab: &Lab) {
     let mut engine = lab.engine(&[]);
+    let mac = lab.client_mac();
 
     // Nobody listens there: the server answers with an ICMP error.
     let closed = lab.client("talk", &[V4, "7099", "hello"]);
-    lab.router(&[
-        "nft",
-        "add",
-        "element",
-        "inet",
-        "flowreeve",
-        "exempt4",
-        "{ 10.77.2.2 }",
-    ]);
-    let exempt = lab.client("udp", &[V4, "7000", "5", "1", "hello"]);
-    lab.router(&["nft", "flush", "set", "inet", "flowreeve", "exempt4"]);
+    let mut exempt = Vec::new();
+    for address in [V4, V6] {
+        lab.load(Rules {
+            exempt: vec![(address.parse().expect("an address"), 24)],
+            ..Rules::default()
+        });
+        exempt.push(lab.client("udp", &[address, "7000", "5", "1", "hello"]));
+        lab.load(Rules {
+            exempt_macs: vec![mac],
+            ..Rules::default()
+        });
+        exempt.push(lab.client("udp", &[address, "7000", "5", "1", "hello"]));
+    }
+    let of_exempt = engine.seen(7000);
+    lab.load(Rules {
+        interfaces: vec!["r1".into()],
+        ..Rules::default()
+    });
+    let inspected = lab.client("udp", &[V4, "7000", "5", "1", "hello"]);
+    let of_inspected = engine.seen(7000);
+    lab.load(Rules {
+        interfaces: vec!["r2".into()],
+        ..Rules::default()
+    });
+    let other = lab.client("udp", &[V4, "7000", "5", "1", "hello"]);
+    lab.rules(true);
 
     assert_eq!(closed.words(), ["refused"]);
     assert_eq!(engine.seen(7099), 1);
     assert_eq!(engine.seen(0), 0);
-    assert_eq!(exempt.words(), ["received=5"]);
-    assert_eq!(engine.seen(7000), 0);
+    for said in exempt.iter().chain([&inspected, &other]) {
+        assert_eq!(said.words(), ["received=5"]);
+    }
+    assert_eq!(of_exempt, 0);
+    assert_eq!(of_inspected, 10);
+    assert_eq!(engine.seen(7000), 10);
 }
 
 fn t18_traffic_goes_on_when_the_engine_is_killed(lab: &Lab) {

@@ -1,14 +1,17 @@
 //! The least an engine can do: takes every packet of a queue and accepts it. What inspection costs is measured
 //! against this, and what our socket gains against `--nfq`, the same loop over the `nfq` crate as it comes.
 //!
-//!     bare_loop QUEUE [--batch-verdicts] [--nfq]
+//!     bare_loop QUEUE [--batch-verdicts] [--keep] [--nfq]
+//!
+//! With `--keep` each flow is passed at its first packet, for the rules to keep it in the kernel.
 //!
 //! Prints "ready" when bound; runs until killed.
 
 use std::io::Write;
 use std::time::Duration;
 
-use flowreeve::queue::{Answer, Queue, QueueConfig};
+use flowreeve::queue::{Answer, Marks, Queue, QueueConfig};
+use flowreeve::verdict::{Class, Verdict};
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -23,9 +26,16 @@ fn main() -> anyhow::Result<()> {
         batch_verdicts: wants("--batch-verdicts"),
         ..QueueConfig::new(number)
     })?;
+    let keep = wants("--keep");
     ready()?;
     loop {
-        queue.turn(Duration::from_secs(1), |_, _| Answer::Accept)?;
+        queue.turn(Duration::from_secs(1), |packet, _| {
+            if keep {
+                Marks::default().answer(Verdict::PassFlow(Class::Plain), packet.mark)
+            } else {
+                Answer::Accept
+            }
+        })?;
     }
 }
 

@@ -43,11 +43,19 @@ impl Lab {
 
     /// The product's own table and the rule that queues.
     pub fn rules(&self, fail_open: bool) {
+        self.load(Rules {
+            fail_open,
+            ..Rules::default()
+        });
+    }
+
+    /// The same, from other settings.
+    pub fn load(&self, rules: Rules) {
+        let fail_open = rules.fail_open;
         let rules = Rules {
             no_queue: true,
-            fail_open,
             queue_base: NUMBER,
-            ..Rules::default()
+            ..rules
         };
         let table = render(&rules).expect("good values");
         let bypass = if fail_open { "on" } else { "off" };
@@ -150,6 +158,20 @@ impl Lab {
             .expect("the kernel counts them")
             .parse()
             .expect("a count")
+    }
+
+    /// Of the client's interface.
+    pub fn client_mac(&self) -> [u8; 6] {
+        let text = fed(
+            self.command("client")
+                .args(["cat", "/sys/class/net/c0/address"]),
+            "",
+        );
+        let mut octets = text.trim().split(':');
+        [(); 6].map(|()| {
+            let octet = octets.next().expect("there are six");
+            u8::from_str_radix(octet, 16).expect("a number")
+        })
     }
 
     /// The kernel's line on our queue.

@@ -2,7 +2,8 @@
 //! passes signals on, ends them.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
@@ -11,17 +12,15 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::budget::{Budget, BudgetError, Machine};
+use crate::budget::{BOARD_DIR, Budget, BudgetError, Machine};
 use crate::config::{Config, ConfigError};
 use crate::engine::{Arrival, Engine};
-use crate::queue::watchdog::{self, Watchdog};
-use crate::queue::{Marks, Queue, QueueConfig, QueueError};
+use crate::queue::{self, Answer, Marks, Packet, Queue, QueueConfig, QueueError, Watchdog};
+use crate::script::env::Env;
+use crate::script::{Scripts, ScriptsError};
 use crate::setup;
-use crate::time::{self, Micros};
+use crate::time::{Micros, Now};
 use crate::worker::{Message, Worker};
-
-/// Where board files may stand above the built-in ones.
-pub const BOARDS: &str = "/usr/share/flowreeve/board";
 
 /// Longest a packet thread sleeps, and with it the delay of a signal or of a sweep.
 const TURN: Duration = Duration::from_millis(100);
@@ -40,8 +39,21 @@ pub enum DaemonError {
     Budget(#[from] BudgetError),
     #[error(transparent)]
     Queue(#[from] QueueError),
+    #[error("cannot make the Lua state: {0}")]
+    Scripts(String),
     #[error("cannot start a thread or take signals")]
     System(#[from] io::Error),
+}
+
+impl DaemonError {
+    /// The process' exit code for it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            DaemonError::Config(_) | DaemonError::Budget(_) => 2,
+            DaemonError::Queue(error) => error.exit_code(),
+            DaemonError::Scripts(_) | DaemonError::System(_) => 1,
+        }
+    }
 }
 
 /// Runs until told to stop (TERM, INT); HUP reads configuration and scripts again.
@@ -52,9 +64,12 @@ pub fn run(config_file: &Path) -> Result<(), DaemonError> {
     let config = Arc::new(Config::load(config_file)?);
     crate::logging::set_level(config.log_level);
     if !config.enabled {
-        log::warn!("main.enabled is 0 in {}: running all the same, as asked by hand", config_file.display());
+        log::warn!(
+            "main.enabled is 0 in {}: running all the same, as asked by hand",
+            config_file.display()
+        );
     }
-    let budget = Budget::choose(&config, &Machine::read(), Path::new(BOARDS))?;
+    let budget = Budget::choose(&config, &Machine::read(), Path::new(BOARD_DIR))?;
     let signals = Signals::take()?;
 
     let (sender, messages) = mpsc::sync_channel(budget.event_ring as usize);
@@ -64,17 +79,29 @@ pub fn run(config_file: &Path) -> Result<(), DaemonError> {
         let number = config.queue_base + u16::from(index);
         let queue = Queue::open(&queue_config(&config, &budget, number))?;
         watched.push(queue.watched());
-        threads.push(Thread::start(usize::from(index), queue, &config, &budget, &sender, &signals)?);
+        threads.push(Thread::start(
+            usize::from(index),
+            queue,
+            &config,
+            &budget,
+            &sender,
+            &signals,
+        )?);
     }
     drop(sender);
-    let watchdog = Watchdog::start(watchdog::LIMIT, watched)?;
+    let watchdog = Watchdog::start(queue::LIMIT, watched)?;
     log::info!(
         target: crate::logging::NOTICE,
         "inspecting: {} queue(s) from {}, {} flows, mode {:?}, threshold {}",
         budget.queues, config.queue_base, budget.flows, config.mode, config.threshold
     );
 
-    let worker = Worker::new(config, threads.len(), budget.alert_ring as usize, time::now());
+    let worker = Worker::new(
+        config,
+        threads.len(),
+        budget.alert_ring as usize,
+        queue::now(),
+    );
     serve(worker, &messages, &threads, &signals, config_file);
 
     drop(watchdog);
@@ -103,12 +130,12 @@ fn serve(
         for message in messages.try_iter().take(256) {
             worker.take(message);
         }
-        worker.tick(time::now());
+        worker.tick(queue::now());
         if signals.reload.swap(false, Ordering::Relaxed) {
             reload(&mut worker, threads, config_file);
         }
     }
-    worker.stats(time::now());
+    worker.stats(queue::now());
 }
 
 /// A configuration that does not hold changes nothing: the old one goes on.
@@ -119,7 +146,9 @@ fn reload(worker: &mut Worker, threads: &[Thread], config_file: &Path) {
             crate::logging::set_level(config.log_level);
             for thread in threads {
                 // A full mailbox means a reload is on its way already, and it will read the same scripts.
-                let _ = thread.commands.try_send(Command::Reload(Arc::clone(&config)));
+                let _ = thread
+                    .commands
+                    .try_send(Command::Reload(Arc::clone(&config)));
             }
             worker.reload(config);
             log::info!(target: crate::logging::NOTICE, "configuration read again");
@@ -130,12 +159,10 @@ fn reload(worker: &mut Worker, threads: &[Thread], config_file: &Path) {
 
 fn queue_config(config: &Config, budget: &Budget, number: u16) -> QueueConfig {
     QueueConfig {
-        number,
         copy_range: budget.copy_range,
-        max_len: setup::queue_length(budget),
         recv_buffer: budget.recv_buffer_bytes,
         fail_open: config.fail_open,
-        gso: true,
+        ..QueueConfig::new(number)
     }
 }
 
@@ -147,7 +174,10 @@ struct Signals {
 
 impl Signals {
     fn take() -> io::Result<Signals> {
-        let signals = Signals { stop: Arc::default(), reload: Arc::default() };
+        let signals = Signals {
+            stop: Arc::default(),
+            reload: Arc::default(),
+        };
         for signal in [SIGTERM, SIGINT] {
             signal_hook::flag::register(signal, Arc::clone(&signals.stop))?;
         }
@@ -184,10 +214,14 @@ impl Thread {
             .name(format!("packets-{index}"))
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                let engine = setup::engine(&config, &budget, setup::random_seed());
-                let marks = Marks::new(config.ct_mask.bits()).expect("checked with the configuration");
-                let told_at = Micros::default();
-                PacketThread { index, queue, engine, marks, inbox, messages, told_at, budget }.run(&stop);
+                match PacketThread::new(index, queue, &config, budget, inbox, messages) {
+                    Ok(thread) => thread.run(&stop),
+                    // The queue closes, so the rule's bypass holds; without scripts nothing could be judged.
+                    Err(error) => {
+                        log::error!("{error}");
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
             })?;
         Ok(Thread { commands, handle })
     }
@@ -204,35 +238,82 @@ struct PacketThread {
     index: usize,
     queue: Queue,
     engine: Engine,
+    env: Rc<Env>,
     marks: Marks,
+    budget: Budget,
     inbox: Receiver<Command>,
     messages: SyncSender<Message>,
     told_at: Micros,
-    budget: Budget,
 }
 
 impl PacketThread {
+    fn new(
+        index: usize,
+        queue: Queue,
+        config: &Config,
+        budget: Budget,
+        inbox: Receiver<Command>,
+        messages: SyncSender<Message>,
+    ) -> Result<PacketThread, ScriptsError> {
+        let env = setup::env(config);
+        let scripts = load_scripts(config, &budget, &env)?;
+        let engine = setup::engine(config, &budget, setup::random_seed(), scripts);
+        let marks =
+            Marks::new(config.ct_mask.bits()).expect("four bits: checked with the configuration");
+        let told_at = Micros::default();
+        Ok(PacketThread {
+            index,
+            queue,
+            engine,
+            env,
+            marks,
+            budget,
+            inbox,
+            messages,
+            told_at,
+        })
+    }
+
     fn run(mut self, stop: &AtomicBool) {
         self.tell_scripts();
         while !stop.load(Ordering::Relaxed) {
             if let Ok(Command::Reload(config)) = self.inbox.try_recv() {
-                let (scripts, policy) = setup::rules(&config, &self.budget);
-                self.engine.reload(scripts, policy);
-                self.tell_scripts();
+                self.reload(&config);
             }
             self.turn();
         }
-        self.queue.drain(|packet| answer(&mut self.engine, self.marks, packet));
+        let PacketThread {
+            queue,
+            engine,
+            marks,
+            ..
+        } = &mut self;
+        if let Err(error) = queue.drain(|packet, now| answer(engine, *marks, packet, now)) {
+            log::error!("{error}");
+        }
         self.engine.finish(|engine| forward(engine, &self.messages));
         self.tell_counters();
     }
 
     fn turn(&mut self) {
-        let PacketThread { queue, engine, marks, .. } = self;
-        if let Err(error) = queue.turn(TURN, |packet| answer(engine, *marks, packet)) {
-            log::error!("{error}; traffic goes by the rule's bypass meanwhile");
+        let PacketThread {
+            queue,
+            engine,
+            marks,
+            ..
+        } = self;
+        match queue.turn(TURN, |packet, now| answer(engine, *marks, packet, now)) {
+            Ok(_) => {}
+            Err(QueueError::Released { number }) => {
+                log::error!("queue {number}: its thread is back; opening it again");
+                self.reopen();
+            }
+            Err(error) => {
+                log::error!("{error}");
+                self.reopen();
+            }
         }
-        let now = time::now();
+        let now = queue::now();
         self.engine.tick(now);
         forward(&mut self.engine, &self.messages);
         if now.mono.since(self.told_at) >= COUNTERS_PERIOD {
@@ -241,21 +322,66 @@ impl PacketThread {
         }
     }
 
+    fn reopen(&mut self) {
+        if let Err(error) = self.queue.reopen() {
+            log::error!("{error}; trying again");
+            std::thread::sleep(TURN);
+        }
+    }
+
+    /// Scripts and policy anew; flows, their scores and verdicts stay.
+    fn reload(&mut self, config: &Config) {
+        match load_scripts(config, &self.budget, &self.env) {
+            Ok(scripts) => {
+                let policy = setup::policy(config, &scripts);
+                self.engine.reload(scripts, policy, queue::now());
+                self.tell_scripts();
+            }
+            Err(error) => log::error!("{error}; the scripts before stay in force"),
+        }
+    }
+
     fn tell_scripts(&mut self) {
-        let catalog = self.engine.scripts().catalog();
+        let catalog = Arc::clone(self.engine.scripts().catalog());
         let _ = self.messages.send(Message::Scripts(catalog)); // fails only if the worker is gone
     }
 
     fn tell_counters(&mut self) {
-        let _ = self.messages.try_send(Message::Counters(self.index, self.engine.counters()));
+        let mut counters = self.engine.counters();
+        counters.verdicts.unseen = self.queue.counters().unseen;
+        // With no room in the channel the next second's will do.
+        let _ = self
+            .messages
+            .try_send(Message::Counters(self.index, counters));
     }
+}
+
+fn load_scripts(config: &Config, budget: &Budget, env: &Rc<Env>) -> Result<Scripts, ScriptsError> {
+    let sources = setup::sources(config);
+    setup::scripts(
+        config,
+        &sources,
+        budget,
+        env,
+        setup::to_stdout(),
+        queue::now(),
+    )
+}
+
+fn answer(engine: &mut Engine, marks: Marks, packet: &Packet, now: Now) -> Answer {
+    let arrival = Arrival {
+        ip: packet.payload,
+        vlan: packet.vlan,
+        mac: packet.mac,
+    };
+    marks.answer(engine.handle(&arrival, now), packet.mark)
 }
 
 /// Events to the worker: what finds no room is counted, never waited for.
 fn forward(engine: &mut Engine, messages: &SyncSender<Message>) {
     while let Some(event) = engine.outbox.pop() {
         match messages.try_send(Message::Event(event)) {
-            Ok(()) => engine.outbox.sent += 1,
+            Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => engine.outbox.lost += 1,
         }
     }

@@ -122,8 +122,10 @@ impl Engine {
     }
 
     /// New rules from here on; flows and their scores stay.
-    pub fn reload(&mut self, scripts: Scripts, policy: Policy) {
-        self.scripts = scripts;
+    pub fn reload(&mut self, scripts: Scripts, policy: Policy, now: Now) {
+        self.scripts.stop(now);
+        let before = std::mem::replace(&mut self.scripts, scripts);
+        self.scripts.start(Some(before.catalog()), now);
         self.policy = policy;
     }
 
@@ -230,6 +232,9 @@ impl Engine {
         counters.packets = counters.packets.saturating_add(1);
         counters.bytes += u64::from(packet.ip_len);
         counters.payload += u64::from(packet.payload_len);
+        if let L4::Tcp { flags, seq, .. } = packet.l4 {
+            tcp::advance(flow, dir, flags, seq, packet.payload_len);
+        }
         dir
     }
 
@@ -237,81 +242,76 @@ impl Engine {
     fn inspect(&mut self, slot: usize, dir: Dir, packet: &Packet) {
         let (flow, detail) = self.flows.at(slot);
         let progress = self.detector.feed(flow, detail, &seen(dir, packet));
-        if let L4::Tcp { flags, seq, .. } = packet.l4 {
-            tcp::advance(flow, dir, flags, seq, packet.payload_len);
-        }
         if progress >= Progress::Request && !flow.has(flag::EARLY_DONE) {
             flow.flags |= flag::EARLY_DONE;
-            self.run(slot, Hook::ProtocolDetected, Phase::Early);
-            self.judge(slot, false);
+            self.run(slot, Hook::ProtocolDetected, Phase::Early, Ruling::OnlyDrop);
         }
         if progress == Progress::Done {
-            self.detected(slot);
-            self.judge(slot, true);
+            self.detected(slot, Ruling::Final);
         }
     }
 
     /// Detection is over, settled or given up: `protocolDetected` runs.
-    fn detected(&mut self, slot: usize) {
+    fn detected(&mut self, slot: usize, ruling: Ruling) {
         let (flow, detail) = self.flows.at(slot);
         flow.flags |= flag::DETECTED;
-        self.counters.detection.settled += u64::from(flow.l7 != L7::default() && !flow.l7.guessed);
-        self.counters.detection.guessed += u64::from(flow.l7.guessed);
-        self.counters.detection.facts_cut += u64::from(detail.facts.cut);
-        let record = Record {
-            flow: *flow,
-            detail: *detail,
-            now: self.now,
-        };
-        self.outbox.push(Event::Detected(record));
-        self.run(slot, Hook::ProtocolDetected, Phase::Complete);
+        let counters = &mut self.counters.detection;
+        counters.settled += u64::from(flow.l7 != L7::default() && !flow.l7.guessed);
+        counters.guessed += u64::from(flow.l7.guessed);
+        counters.facts_cut += u64::from(detail.facts.cut);
+        self.tell(slot, Event::Detected);
+        self.run(slot, Hook::ProtocolDetected, Phase::Complete, ruling);
     }
 
-    fn run(&mut self, slot: usize, hook: Hook, phase: Phase) {
+    /// Runs the scripts of a hook, then judges, then tells: an alert shows the verdict it led to.
+    fn run(&mut self, slot: usize, hook: Hook, phase: Phase, ruling: Ruling) {
         let (flow, detail) = self.flows.at(slot);
-        if !self.scripts.has(hook) || matches!(flow.reason, Reason::Exempt(_)) {
+        if matches!(flow.reason, Reason::Exempt(_)) {
             return;
         }
-        if let Some(alert) = self.scripts.run(hook, phase, flow, detail, self.now) {
-            let record = Record {
-                flow: *flow,
-                detail: *detail,
-                now: self.now,
-            };
-            self.outbox.push(Event::Alert(record, alert));
+        let alert = match self.scripts.has(hook) {
+            true => self.scripts.run(hook, phase, flow, detail, self.now),
+            false => None,
+        };
+        if ruling != Ruling::None {
+            self.judge(slot, ruling);
+        }
+        if let Some(alert) = alert {
+            self.tell(slot, |record| Event::Alert(record, alert));
         }
     }
 
-    /// Takes over what policy says. A flow once dropped stays dropped; before detection is over (`last`
-    /// false) only a drop is taken over.
-    fn judge(&mut self, slot: usize, last: bool) {
+    /// Takes over what policy says. A flow once dropped stays dropped.
+    fn judge(&mut self, slot: usize, ruling: Ruling) {
         let (flow, detail) = self.flows.at(slot);
         if flow.verdict.drops() {
             return;
         }
         let judgement = self.policy.decide(&detail.statuses);
-        if !last && !judgement.would.drops() {
+        if ruling == Ruling::OnlyDrop && !judgement.would.drops() {
             return;
         }
-        if last || judgement.verdict.drops() {
+        if ruling == Ruling::Final || judgement.verdict.drops() {
             settle(flow, judgement);
+            self.detector.release(flow);
         } else {
             (flow.would, flow.reason) = (judgement.would, judgement.reason);
         }
         if judgement.would.drops() && !flow.has(flag::DROP_TOLD) {
             flow.flags |= flag::DROP_TOLD;
             self.counters.flows.condemned += 1;
-            let record = Record {
-                flow: *flow,
-                detail: *detail,
-                now: self.now,
-            };
-            self.outbox.push(Event::Drop(record));
+            self.tell(slot, Event::Drop);
         }
-        let (flow, _) = self.flows.at(slot);
-        if flow.verdict.is_final() {
-            self.detector.release(flow);
-        }
+    }
+
+    fn tell(&mut self, slot: usize, event: impl FnOnce(Record) -> Event) {
+        let (flow, detail) = self.flows.at(slot);
+        let record = Record {
+            flow: *flow,
+            detail: *detail,
+            now: self.now,
+        };
+        self.outbox.push(event(record));
     }
 
     /// The verdict that holds, counted.
@@ -358,22 +358,20 @@ impl Engine {
             return;
         }
         if flow.stage == Stage::Probing && silent > MAX_SILENCE && !flow.has(flag::DETECTED) {
-            self.give_up(slot);
-            self.judge(slot, true);
+            self.give_up(slot, Ruling::Final);
         }
         let (flow, _) = self.flows.at(slot);
         let secs = self.now.mono.as_secs() as u32;
         if secs >= flow.periodic_due_secs && flow.has(flag::DETECTED) {
             flow.periodic_due_secs = secs + PERIOD_SECS;
-            self.run(slot, Hook::PeriodicUpdate, Phase::All);
-            self.judge(slot, true);
+            self.run(slot, Hook::PeriodicUpdate, Phase::All, Ruling::Final);
         }
     }
 
-    fn give_up(&mut self, slot: usize) {
+    fn give_up(&mut self, slot: usize, ruling: Ruling) {
         let (flow, detail) = self.flows.at(slot);
         self.detector.give_up(flow, detail);
-        self.detected(slot);
+        self.detected(slot, ruling);
     }
 
     /// Closes the books of a flow: what is still owed to scripts, then its record. Frees the slot.
@@ -387,22 +385,28 @@ impl Engine {
         if end != End::Evicted || self.evicted_hooks > 0 {
             self.evicted_hooks -= u32::from(end == End::Evicted);
             if !self.flows.flow(slot).has(flag::DETECTED) {
-                self.give_up(slot);
+                self.give_up(slot, Ruling::None);
             }
-            self.run(slot, Hook::FlowEnd, Phase::All);
+            self.run(slot, Hook::FlowEnd, Phase::All, Ruling::None);
         } else {
             self.counters.scripts.skipped += 1;
         }
-        let (flow, detail) = self.flows.at(slot);
+        let (flow, _) = self.flows.at(slot);
         self.detector.release(flow);
-        let record = Record {
-            flow: *flow,
-            detail: *detail,
-            now: self.now,
-        };
-        self.outbox.push(Event::FlowEnd(record, end));
+        self.tell(slot, |record| Event::FlowEnd(record, end));
         self.flows.free(slot);
     }
+}
+
+/// What follows for the verdict once scripts have run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ruling {
+    /// Nothing: the flow is over.
+    None,
+    /// Detection goes on, so only a drop counts.
+    OnlyDrop,
+    /// Whatever policy says holds.
+    Final,
 }
 
 /// Whether a packet opens a TCP connection.

@@ -11,6 +11,8 @@ pub mod facts;
 pub mod http;
 pub mod protocols;
 mod reader;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 
 pub use detector::{Detector, Progress, Seen, Segment};

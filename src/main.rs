@@ -12,8 +12,8 @@ use flowreeve::events::eve::Context;
 use flowreeve::logging::{self, To};
 use flowreeve::replay::{self, Summary};
 use flowreeve::script::sandbox::Output;
-use flowreeve::setup;
 use flowreeve::time::Now;
+use flowreeve::{daemon, nft, setup};
 
 /// A verdict on captures must not depend on chance: replay keys the flow table with this.
 const REPLAY_SEED: u64 = 0x666c_6f77_7265_6576;
@@ -39,7 +39,9 @@ fn main() -> ExitCode {
 }
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let daemon = None;
+    let daemon = error
+        .downcast_ref::<daemon::DaemonError>()
+        .map(daemon::DaemonError::exit_code);
     let config = error.is::<config::ConfigError>().then_some(BAD_USAGE);
     ExitCode::from(daemon.or(config).unwrap_or(1))
 }
@@ -48,6 +50,11 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Help => print!("{}", cli::USAGE),
         Command::Version => println!("flowreeve {}", env!("CARGO_PKG_VERSION")),
+        Command::Run { config } => {
+            let config = config.unwrap_or_else(|| cli::CONFIG.into());
+            logging::init(config::LogLevel::Notice, To::Auto);
+            daemon::run(&config)?;
+        }
         Command::Replay(options) => return replay_files(&options),
         Command::Plugins {
             config,
@@ -62,7 +69,15 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             let config = config::check_config(&file, write.as_deref())?;
             Budget::choose(&config, &Machine::read(), Path::new(BOARD_DIR))?;
         }
-        _ => {}
+        Command::RenderNft { config, queue } => {
+            let config = load(config)?;
+            print!("{}", nft::render(&setup::rules(&config, queue)?)?);
+        }
+        Command::RenderIptables { config } => {
+            let config = load(config)?;
+            let rules = setup::rules(&config, false)?;
+            print!("{}", nft::iptables_rules(&rules, nft::Change::Add)?);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

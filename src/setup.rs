@@ -1,16 +1,20 @@
 //! From a configuration to what runs by it: the same for live traffic and for replay.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::rc::Rc;
 
-use crate::budget::Budget;
-use crate::config::Config;
+use crate::budget::{BOARD_DIR, Budget, BudgetError, Machine};
+use crate::config::{Config, Exempt};
 use crate::engine::Engine;
 use crate::events::Outbox;
 use crate::flow::table::FlowTable;
 use crate::geo::Geo;
 use crate::l7::detector::Detector;
+use crate::nft::Rules;
 use crate::policy::Policy;
+use crate::queue::Marks;
 use crate::script::configset::{ConfigSets, Origin};
 use crate::script::current::Hook;
 use crate::script::env::Env;
@@ -100,7 +104,9 @@ pub fn scripts(
         output,
         score_mode: config.score_mode,
     };
-    Scripts::load(sources, &settings, env, now)
+    let mut scripts = Scripts::load(sources, &settings, env, now)?;
+    scripts.start(None, now);
+    Ok(scripts)
 }
 
 /// The policy of `config`, for these scripts.
@@ -125,6 +131,86 @@ pub fn policy(config: &Config, scripts: &Scripts) -> Policy {
             Class::Offload
         },
     }
+}
+
+/// What scripts print goes to standard output.
+pub fn to_stdout() -> Output {
+    Output::default()
+}
+
+/// A number no stranger can guess: the hash map's own keys come from the system's source of randomness.
+pub fn random_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// The firewall rules of `config`. `queue` false: without nft's queue statement.
+///
+/// # Errors
+/// A logical network has no interface here.
+pub fn rules(config: &Config, queue: bool) -> Result<Rules, SetupError> {
+    let machine = Machine::read();
+    let budget = Budget::choose(config, &machine, Path::new(BOARD_DIR))?;
+    let mut interfaces = config.devices.clone();
+    if interfaces.is_empty() {
+        for network in &config.networks {
+            interfaces.push(device_of(network)?);
+        }
+    }
+    let only_mac =
+        |exempt: &&Exempt| exempt.enabled && exempt.src.is_none() && exempt.dst.is_none();
+    Ok(Rules {
+        marks: Marks::new(config.ct_mask.bits())
+            .expect("four bits: checked with the configuration"),
+        interfaces,
+        queue_base: config.queue_base,
+        queues: u16::from(budget.queues),
+        fail_open: config.fail_open,
+        // Those with addresses say which end they mean, which a set cannot: the first packet asks us.
+        exempt: Vec::new(),
+        exempt_macs: config
+            .exempt
+            .iter()
+            .filter(only_mac)
+            .filter_map(|e| Some(e.mac?.0))
+            .collect(),
+        no_queue: !queue,
+        ..Rules::default()
+    })
+}
+
+/// The interface a logical network of OpenWrt has at present, asked of netifd on the bus.
+fn device_of(network: &str) -> Result<String, SetupError> {
+    let unknown = |why: String| SetupError::Network {
+        network: network.into(),
+        why,
+    };
+    let output = Command::new("ubus")
+        .args([
+            "-S",
+            "call",
+            &format!("network.interface.{network}"),
+            "status",
+        ])
+        .output()
+        .map_err(|error| unknown(format!("cannot ask the bus: {error}")))?;
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .map_err(|_| unknown("the bus does not know it".into()))?;
+    match status["l3_device"].as_str() {
+        Some(device) => Ok(device.into()),
+        None => Err(unknown("it is down".into())),
+    }
+}
+
+/// Why there are no rules.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum SetupError {
+    #[error(
+        "network '{network}' has no interface: {why}; name interfaces with `list device` instead"
+    )]
+    Network { network: String, why: String },
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
 }
 
 /// One packet thread's engine, its tables taken from `budget`. `seed` keys the flow table's hash.

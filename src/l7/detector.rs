@@ -471,3 +471,351 @@ fn guess(flow: &Flow) -> Proto {
         .filter(|proto| !ruled_out(*proto))
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::l7::Fact;
+    use crate::l7::testing::Talk;
+    use crate::l7::tls::tests::{CLIENT_12, CLIENT_13, SERVER_12};
+
+    const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    const RESPONSE: &[u8] = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    /// Bytes no dissector takes for its own.
+    const STRANGE: &[u8] = b"\xff\xfe strange";
+
+    fn proto(number: u8) -> Proto {
+        let mut talk = Talk::new(number, 0, 0);
+        assert_eq!(Detector::begin(&mut talk.flow), Progress::Done);
+        talk.flow.l7.master
+    }
+
+    #[test]
+    fn a_request_and_its_answer_are_read_where_they_lie() {
+        let mut talk = Talk::new(6, 80, 0); // no buffers at all
+        talk.shake_hands();
+
+        assert_eq!(talk.say(Dir::ToServer, 0, REQUEST), Progress::Request);
+        assert_eq!(talk.say(Dir::ToClient, 0, RESPONSE), Progress::Done);
+
+        assert_eq!(talk.flow.l7, known_as(Proto::HTTP));
+        assert_eq!(talk.detail.facts.number(Fact::HttpStatus), Some(404));
+        assert_eq!(talk.detector.counters, Counters::default());
+    }
+
+    #[test]
+    fn the_first_segment_may_come_last() {
+        let mut talk = Talk::tcp(80);
+        talk.shake_hands();
+
+        talk.say(Dir::ToServer, 30, &REQUEST[30..]);
+        talk.say(Dir::ToServer, 10, &REQUEST[10..30]);
+        assert_eq!(talk.detector.buffers_lent(), 1);
+        assert_eq!(
+            talk.say(Dir::ToServer, 0, &REQUEST[..10]),
+            Progress::Request
+        );
+
+        assert_eq!(talk.detail.facts.host(), Some("a.example"));
+        assert_eq!(talk.detector.buffers_lent(), 0);
+    }
+
+    #[test]
+    fn data_in_the_syn_is_the_stream_s_first() {
+        let mut talk = Talk::tcp(80);
+
+        talk.packet(Dir::ToServer, Some((0, true)), &REQUEST[..12], 12);
+        let last = talk.say(Dir::ToServer, 12, &REQUEST[12..]);
+
+        assert_eq!(last, Progress::Request);
+    }
+
+    #[test]
+    fn a_connection_picked_up_in_the_middle_begins_with_its_first_data() {
+        let mut talk = Talk::tcp(80);
+
+        talk.packet(Dir::ToServer, Some((999, false)), b"", 0); // an acknowledgement
+        talk.say(Dir::ToServer, 1_000, &REQUEST[..12]);
+        let last = talk.say(Dir::ToServer, 1_012, &REQUEST[12..]);
+
+        assert_eq!(last, Progress::Request);
+    }
+
+    #[test]
+    fn a_keep_alive_before_the_request_shifts_nothing() {
+        let mut talk = Talk::tcp(80);
+        talk.shake_hands();
+
+        talk.packet(Dir::ToServer, Some((0, false)), b"\0", 1);
+
+        assert_eq!(talk.say(Dir::ToServer, 0, REQUEST), Progress::Request);
+    }
+
+    #[test]
+    fn a_second_syn_before_any_data_counts() {
+        let mut talk = Talk::tcp(80);
+        talk.packet(Dir::ToServer, Some((70_000, true)), b"", 0);
+        talk.shake_hands();
+
+        assert_eq!(talk.say(Dir::ToServer, 0, REQUEST), Progress::Request);
+    }
+
+    #[test]
+    fn other_bytes_for_the_same_place_do_not_count_but_are_told() {
+        let mut talk = Talk::tcp(80);
+        talk.shake_hands();
+
+        talk.say(Dir::ToServer, 0, &REQUEST[..32]);
+        talk.say(Dir::ToServer, 17, b"Host: b.example");
+        let last = talk.say(Dir::ToServer, 32, &REQUEST[32..]);
+
+        assert_eq!(last, Progress::Request);
+        assert_eq!(talk.detail.facts.host(), Some("a.example"));
+        assert!(talk.flow.has(flag::AMBIGUOUS));
+        assert_eq!(talk.detector.counters.ambiguous, 1);
+    }
+
+    #[test]
+    fn without_a_free_buffer_what_is_there_settles() {
+        let mut talk = Talk::new(6, 443, 0);
+        talk.shake_hands();
+
+        let last = talk.say(Dir::ToServer, 0, &CLIENT_13[..200]);
+
+        assert_eq!(last, Progress::Request);
+        assert!(talk.flow.has(flag::STREAM_LOST));
+        assert_eq!(talk.detail.facts.host(), Some("www.example.org"));
+        assert_eq!(talk.detector.counters.no_buffer, 1);
+    }
+
+    #[test]
+    fn a_packet_copied_in_part_settles_with_that_part() {
+        let mut talk = Talk::tcp(443);
+        talk.shake_hands();
+        talk.say(Dir::ToServer, 0, CLIENT_12);
+
+        let last = talk.packet(
+            Dir::ToClient,
+            Some((1, false)),
+            &SERVER_12[..450],
+            SERVER_12.len(),
+        );
+
+        assert_eq!(last, Progress::Done);
+        assert!(talk.detail.facts.text(Fact::TlsSubject).is_some());
+        assert_eq!(talk.detector.counters.short_copies, 1);
+    }
+
+    #[test]
+    fn a_request_copied_in_part_is_followed_by_the_answer() {
+        let mut talk = Talk::tcp(80);
+        talk.shake_hands();
+
+        let first = talk.packet(Dir::ToServer, Some((1, false)), &REQUEST[..35], 2_000);
+        let second = talk.say(Dir::ToClient, 0, RESPONSE);
+
+        assert_eq!((first, second), (Progress::Request, Progress::Done));
+        assert!(talk.flow.has(flag::STREAM_LOST));
+        assert_eq!(talk.detail.facts.host(), Some("a.example"));
+    }
+
+    #[test]
+    fn a_stream_longer_than_a_buffer_settles_with_what_fits() {
+        let mut head = b"GET /a HTTP/1.1\r\nHost: a.example\r\nCookie: ".to_vec();
+        head.resize(6_000, b'c');
+        let mut talk = Talk::tcp(80);
+
+        let steps: Vec<_> = head
+            .chunks(1_000)
+            .enumerate()
+            .map(|(number, piece)| talk.say(Dir::ToServer, number * 1_000, piece))
+            .collect();
+
+        assert_eq!(steps[3], Progress::Undecided);
+        assert_eq!(steps[4], Progress::Request);
+        assert_eq!(talk.detail.facts.host(), Some("a.example"));
+        assert_eq!(talk.detector.buffers_lent(), 0);
+    }
+
+    #[test]
+    fn after_twelve_packets_an_unknown_flow_is_given_up() {
+        let mut talk = Talk::tcp(6_000);
+        talk.shake_hands();
+
+        let steps: Vec<_> = (0..9)
+            .map(|number| talk.say(Dir::ToServer, number * STRANGE.len(), STRANGE))
+            .collect();
+
+        assert_eq!(steps[7], Progress::Undecided, "packet 11");
+        assert_eq!(steps[8], Progress::Done, "packet 12");
+        assert_eq!(talk.flow.l7, L7::default());
+        assert_eq!(talk.detector.counters.given_up, 1);
+    }
+
+    #[test]
+    fn after_twelve_packets_a_request_without_answer_is_settled() {
+        let mut talk = Talk::tcp(80);
+        talk.shake_hands();
+        talk.say(Dir::ToServer, 0, REQUEST);
+
+        let steps: Vec<_> = (0..8)
+            .map(|_| talk.packet(Dir::ToClient, Some((1, false)), b"", 0))
+            .collect();
+
+        assert_eq!(steps[6..], [Progress::Request, Progress::Done]);
+        assert!(!talk.flow.l7.guessed);
+    }
+
+    #[test]
+    fn pieces_without_end_are_given_up_too() {
+        let mut talk = Talk::tcp(80);
+        let mut packets = 0;
+        while talk.say(
+            Dir::ToServer,
+            packets,
+            &[*b"GET /".get(packets).unwrap_or(&b'a')],
+        ) != Progress::Done
+        {
+            packets += 1;
+        }
+
+        assert_eq!(packets as u32 + 1, MAX_PACKETS_IN_PIECES);
+        assert_eq!(talk.detector.buffers_lent(), 0);
+    }
+
+    #[test]
+    fn a_silent_flow_gets_the_protocol_of_its_port() {
+        let mut talk = Talk::tcp(22);
+        talk.shake_hands();
+
+        talk.detector.give_up(&mut talk.flow, &mut talk.detail);
+
+        assert_eq!(talk.flow.l7.name().as_str(), "SSH");
+        assert!(talk.flow.l7.guessed);
+    }
+
+    #[test]
+    fn a_port_s_protocol_that_was_ruled_out_is_not_guessed() {
+        let mut talk = Talk::tcp(443);
+        talk.shake_hands();
+        talk.say(Dir::ToServer, 0, STRANGE);
+
+        talk.detector.give_up(&mut talk.flow, &mut talk.detail);
+
+        assert_eq!(talk.flow.l7, L7::default());
+    }
+
+    #[test]
+    fn a_flow_given_up_settles_with_its_buffers() {
+        let mut talk = Talk::tcp(443);
+        talk.shake_hands();
+        talk.say(Dir::ToServer, 0, &CLIENT_12[..220]);
+
+        talk.detector.give_up(&mut talk.flow, &mut talk.detail);
+
+        assert_eq!(talk.detail.facts.host(), Some("www.example.org"));
+        assert_eq!(talk.detector.buffers_lent(), 0);
+    }
+
+    #[test]
+    fn every_port_in_the_tables_has_a_protocol() {
+        for row in TCP_PORTS.iter().chain(UDP_PORTS) {
+            assert!(Proto::by_name(row.1).is_some(), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_neither_tcp_nor_udp_is_known_at_once() {
+        assert_eq!(proto(1), Proto::ICMP);
+        assert_eq!(proto(58), Proto::ICMPV6);
+        assert_eq!(proto(2), Proto::IGMP);
+        for (number, name) in [
+            (47, "GRE"),
+            (50, "IPsec"),
+            (132, "SCTP"),
+            (112, "VRRP"),
+            (253, "Unknown"),
+        ] {
+            assert_eq!(proto(number).name(), name);
+        }
+    }
+
+    #[test]
+    fn released_twice_a_buffer_comes_back_once() {
+        let mut talk = Talk::tcp(80);
+        talk.say(Dir::ToServer, 0, b"GE");
+        assert_eq!(talk.detector.buffers_lent(), 1);
+
+        talk.detector.release(&mut talk.flow);
+        talk.detector.release(&mut talk.flow);
+
+        assert_eq!(talk.detector.buffers_lent(), 0);
+    }
+
+    /// Pieces of `stream`: every byte in one at least, in any order, some overlapping, some twice.
+    fn pieces(len: usize) -> impl Strategy<Value = Vec<(usize, usize)>> {
+        (
+            proptest::collection::vec(1..len, 0..5),
+            any::<u64>(),
+            0usize..20,
+        )
+            .prop_map(move |(mut cuts, order, reach)| {
+                cuts.extend([0, len]);
+                cuts.sort_unstable();
+                let mut pieces: Vec<_> = cuts
+                    .windows(2)
+                    .filter(|pair| pair[0] < pair[1])
+                    .map(|pair| (pair[0], (pair[1] + reach).min(len)))
+                    .collect();
+                pieces.push(pieces[order as usize % pieces.len()]);
+                for index in 0..pieces.len() {
+                    let other = (order >> (index * 7)) as usize % pieces.len();
+                    pieces.swap(index, other);
+                }
+                pieces
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn a_handshake_in_any_pieces_tells_the_same(client in pieces(CLIENT_12.len()), server in pieces(SERVER_12.len())) {
+            let mut whole = Talk::tcp(443);
+            whole.say(Dir::ToServer, 0, CLIENT_12);
+            whole.say(Dir::ToClient, 0, SERVER_12);
+            let mut talk = Talk::tcp(443);
+            talk.packet(Dir::ToServer, Some((0, true)), b"", 0);
+            talk.packet(Dir::ToClient, Some((0, true)), b"", 0);
+            let mut last = Progress::Undecided;
+
+            for (dir, stream, pieces) in [(Dir::ToServer, CLIENT_12, client), (Dir::ToClient, SERVER_12, server)] {
+                for (from, to) in pieces {
+                    talk.flow.counters = [crate::flow::Counters { packets: 0, ..talk.flow.counters[0] }, crate::flow::Counters { packets: 0, ..talk.flow.counters[1] }];
+                    let now = talk.say(dir, from, &stream[from..to]);
+                    prop_assert!(now >= last);
+                    last = now;
+                }
+            }
+
+            prop_assert_eq!(last, Progress::Done);
+            prop_assert!(talk.detail.facts.all().eq(whole.detail.facts.all()));
+            prop_assert_eq!(talk.detector.buffers_lent(), 0);
+        }
+
+        #[test]
+        fn any_packets_at_all_are_survived(packets in proptest::collection::vec((any::<bool>(), any::<u32>(), any::<bool>(), 0usize..300, 0usize..300), 0..30)) {
+            let mut talk = Talk::new(6, 443, 1);
+            let mut last = Progress::Undecided;
+            for (to_server, seq, syn, len, wire) in packets {
+                let dir = if to_server { Dir::ToServer } else { Dir::ToClient };
+                let seq = if seq % 3 == 0 { seq } else { seq % 6_000 };
+                let now = talk.packet(dir, Some((seq, syn)), &SERVER_12[..len], len.max(wire));
+                prop_assert!(now >= last);
+                last = now;
+            }
+            talk.detector.give_up(&mut talk.flow, &mut talk.detail);
+            prop_assert_eq!(talk.detector.buffers_lent(), 0);
+        }
+    }
+}

@@ -251,3 +251,242 @@ impl Name {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::flow::key::Dir;
+    use crate::l7::Progress;
+    use crate::l7::testing::{Talk, assert_never_takes_back, look, look_cut, near};
+
+    /// `dig www.example.org`: recursion desired, one OPT record.
+    const QUERY: &[u8] = b"\x2a\x9c\x01\x20\x00\x01\x00\x00\x00\x00\x00\x01\x03Www\x07example\x03org\x00\x00\x01\x00\x01\
+        \x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
+    /// Its answer: an alias, then one address.
+    const ANSWER: &[u8] = b"\x2a\x9c\x81\x80\x00\x01\x00\x02\x00\x00\x00\x00\x03www\x07example\x03org\x00\x00\x01\x00\x01\
+        \xc0\x0c\x00\x05\x00\x01\x00\x00\x0e\x10\x00\x06\x03cdn\xc0\x10\
+        \xc0\x2d\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x01";
+
+    fn with_length(message: &[u8]) -> Vec<u8> {
+        [&(message.len() as u16).to_be_bytes(), message].concat()
+    }
+
+    /// A query for labels given as bytes.
+    fn query(labels: &[&[u8]], kind: u16) -> Vec<u8> {
+        let mut message = b"\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00".to_vec();
+        for label in labels {
+            message.push(label.len() as u8);
+            message.extend_from_slice(label);
+        }
+        message.push(0);
+        message.extend_from_slice(&kind.to_be_bytes());
+        message.extend_from_slice(&[0, 1]);
+        message
+    }
+
+    #[test]
+    fn a_query_tells_name_and_type() {
+        let (probe, facts) = look(&DNS_UDP, QUERY, 53);
+
+        assert_eq!(probe, Probe::Yes(Step::Request));
+        assert_eq!(facts.text(Fact::DnsQuery), Some("www.example.org"));
+        assert_eq!(facts.number(Fact::DnsType), Some(1));
+        assert_eq!(facts.number(Fact::DnsCode), None);
+        assert_eq!(facts.number(Fact::DnsInvalidChars), None);
+    }
+
+    #[test]
+    fn a_response_tells_code_and_addresses() {
+        let mut talk = Talk::new(17, 53, 0);
+
+        assert_eq!(talk.send(Dir::ToServer, QUERY), Progress::Request);
+        assert_eq!(talk.send(Dir::ToClient, ANSWER), Progress::Done);
+
+        let facts = &talk.detail.facts;
+        assert_eq!(facts.number(Fact::DnsCode), Some(0));
+        assert_eq!(
+            facts.every(Fact::DnsAddress).collect::<Vec<_>>(),
+            [[192, 0, 2, 1]]
+        );
+    }
+
+    #[test]
+    fn a_response_without_answer_counts() {
+        let mut no_such_name = query(&[b"nowhere", b"example"], 28);
+        no_such_name[2..4].copy_from_slice(&[0x81, 0x83]);
+
+        let (probe, facts) = look(&DNS_UDP, &no_such_name, 53);
+
+        assert_eq!(probe, Probe::Yes(Step::Done));
+        assert_eq!(facts.number(Fact::DnsCode), Some(3));
+    }
+
+    #[test]
+    fn four_addresses_are_kept_of_many() {
+        let mut message = query(&[b"a", b"example"], 28);
+        message[2] = 0x81;
+        message[7] = 6;
+        for last in 0..6 {
+            message.extend_from_slice(b"\xc0\x0c\x00\x1c\x00\x01\x00\x00\x00\x3c\x00\x10");
+            message
+                .extend_from_slice(&[0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+        }
+
+        let (probe, facts) = look(&DNS_UDP, &message, 4_000);
+
+        assert_eq!(probe, Probe::Yes(Step::Done));
+        let last_bytes: Vec<u8> = facts
+            .every(Fact::DnsAddress)
+            .map(|address| address[15])
+            .collect();
+        assert_eq!(last_bytes, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn what_no_host_is_called_is_said() {
+        let (_, facts) = look(&DNS_UDP, &query(&[b"a.b\x00\xff*", b"Example"], 16), 53);
+
+        assert_eq!(facts.text(Fact::DnsQuery), Some("a?b??*.example"));
+        assert_eq!(facts.number(Fact::DnsInvalidChars), Some(1));
+    }
+
+    #[test]
+    fn it_is_found_on_any_port_but_those_of_its_kin() {
+        assert_eq!(look(&DNS_UDP, QUERY, 9_999).0, Probe::Yes(Step::Request));
+        assert_eq!(look(&DNS_UDP, ANSWER, 9_999).0, Probe::Yes(Step::Done));
+        for port in [137, 5353, 5355] {
+            assert_eq!(look(&DNS_UDP, QUERY, port).0, Probe::No);
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_it_is_not_it() {
+        let changed = |at: usize, value: u8| {
+            let mut message = QUERY.to_vec();
+            message[at] = value;
+            message
+        };
+        let longer = [QUERY, b"more"].concat();
+        let misses: [Vec<u8>; 9] = [
+            changed(2, 0x79),  // an opcode nobody uses
+            changed(3, 0x60),  // a reserved bit
+            changed(5, 2),     // two questions
+            changed(7, 1),     // a query with an answer
+            changed(12, 0xc0), // a name that begins with a pointer
+            changed(12, 70),   // a label of 70 bytes
+            changed(32, 9),    // a class that is none
+            longer,
+            b"\x01\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00".to_vec(),
+        ];
+        for message in &misses {
+            assert_eq!(
+                look(&DNS_UDP, message, 9_999).0,
+                Probe::No,
+                "{}",
+                message.escape_ascii()
+            );
+        }
+        // NTP, client mode, and a STUN binding request.
+        let mut ntp = [0; 48];
+        ntp[0] = 0x23;
+        assert_eq!(look(&DNS_UDP, &ntp, 123).0, Probe::No);
+        let stun = b"\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl";
+        assert_eq!(look(&DNS_UDP, stun, 3478).0, Probe::No);
+    }
+
+    #[test]
+    fn on_its_own_port_much_is_forgiven() {
+        let longer = [QUERY, b"more"].concat();
+        let refusal = b"\x2a\x9c\x81\x81\x00\x00\x00\x00\x00\x00\x00\x00";
+
+        assert_eq!(look(&DNS_UDP, &longer, 53).0, Probe::Yes(Step::Request));
+        assert_eq!(look(&DNS_UDP, refusal, 53).0, Probe::Yes(Step::Done));
+        assert_eq!(look(&DNS_UDP, &QUERY[..20], 53).0, Probe::No);
+    }
+
+    #[test]
+    fn a_pointer_that_leads_to_itself_ends_the_reading() {
+        let mut message = query(&[b"a"], 1);
+        message[2] = 0x81;
+        message[7] = 1;
+        message
+            .extend_from_slice(b"\xc0\x13\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04\x01\x02\x03\x04");
+
+        assert_eq!(look(&DNS_UDP, &message, 53).0, Probe::Yes(Step::Done));
+    }
+
+    #[test]
+    fn a_name_longer_than_names_are_is_none() {
+        assert_eq!(
+            look(&DNS_UDP, &query(&[&[b'a'; 63][..]; 3], 1), 53).0,
+            Probe::Yes(Step::Request)
+        );
+        assert_eq!(
+            look(&DNS_UDP, &query(&[&[b'a'; 63][..]; 5], 1), 53).0,
+            Probe::No
+        );
+    }
+
+    #[test]
+    fn a_datagram_copied_in_part_says_what_it_can() {
+        let (probe, facts) = look_cut(&DNS_UDP, &ANSWER[..50], 9_999);
+
+        assert_eq!(probe, Probe::Yes(Step::Done));
+        assert_eq!(facts.text(Fact::DnsQuery), Some("www.example.org"));
+    }
+
+    #[test]
+    fn over_tcp_cut_anywhere_it_says_the_same() {
+        let (query, answer) = (with_length(QUERY), with_length(ANSWER));
+        for at in 1..query.len() {
+            let mut talk = Talk::tcp(9_953);
+            talk.shake_hands();
+
+            assert_eq!(
+                talk.say(Dir::ToServer, 0, &query[..at]),
+                Progress::Undecided
+            );
+            assert_eq!(
+                talk.say(Dir::ToServer, at, &query[at..]),
+                Progress::Request,
+                "cut at {at}"
+            );
+            assert_eq!(talk.say(Dir::ToClient, 0, &answer), Progress::Done);
+
+            assert_eq!(talk.detail.facts.host(), Some("www.example.org"));
+            assert_eq!(talk.flow.l7.master, Proto::DNS);
+        }
+    }
+
+    #[test]
+    fn a_response_longer_than_a_buffer_settles_with_its_beginning() {
+        let mut long = ANSWER.to_vec();
+        long[7] = 200;
+        for _ in 0..198 {
+            long.extend_from_slice(b"\xc0\x0c\x00\x10\x00\x01\x00\x00\x00\x3c\x00\x20");
+            long.extend_from_slice(&[b'x'; 32]);
+        }
+        let stream = with_length(&long);
+        let mut talk = Talk::tcp(53);
+
+        let mut last = Progress::Undecided;
+        for (number, piece) in stream.chunks(1_400).enumerate() {
+            last = last.max(talk.say(Dir::ToClient, number * 1_400, piece));
+        }
+
+        assert_eq!(last, Progress::Done);
+        assert_eq!(talk.detail.facts.every(Fact::DnsAddress).count(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn of_any_bytes_no_answer_is_taken_back(data in prop_oneof![near(QUERY), near(ANSWER)], port in prop_oneof![Just(53u16), Just(9_999)]) {
+            assert_never_takes_back(&DNS_TCP, &with_length(&data), port);
+            assert_never_takes_back(&DNS_TCP, &data, port);
+            look(&DNS_UDP, &data, port);
+            look_cut(&DNS_UDP, &data, port);
+        }
+    }
+}

@@ -269,6 +269,34 @@ mod tests {
     }
 
     #[test]
+    fn room_asked_for_is_left() {
+        let mut facts = Facts::default();
+
+        facts.set(Fact::HttpHost, &[b'h'; 255]);
+        facts.set_leaving(Fact::HttpPath, &[b'p'; 255], 10);
+        facts.set_leaving(Fact::HttpUserAgent, b"agent", 10);
+        facts.set_number(Fact::HttpStatus, 200);
+
+        assert!(facts.cut);
+        assert_eq!(
+            facts.text(Fact::HttpPath).map(str::len),
+            Some(FACT_BYTES - 257 - 2 - 10)
+        );
+        assert_eq!(facts.text(Fact::HttpUserAgent), None);
+        assert_eq!(facts.number(Fact::HttpStatus), Some(200));
+    }
+
+    #[test]
+    fn a_name_is_kept_in_lower_case_and_shown_without_its_last_dot() {
+        let mut facts = Facts::default();
+
+        facts.set_lower(Fact::TlsServerName, b"WWW.Example.Org.");
+
+        assert_eq!(facts.text(Fact::TlsServerName), Some("www.example.org."));
+        assert_eq!(facts.host(), Some("www.example.org"));
+    }
+
+    #[test]
     fn a_host_header_loses_its_port() {
         for (header, host) in [
             ("a.example:8080", "a.example"),

@@ -252,3 +252,264 @@ fn header<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::flow::key::Dir;
+    use crate::l7::Progress;
+    use crate::l7::testing::{Talk, assert_never_takes_back, look, look_cut, near};
+
+    /// As curl 8 sends it.
+    const REQUEST: &[u8] =
+        b"GET /files/setup.exe?v=2 HTTP/1.1\r\nHost: Downloads.Example.org:8080\r\n\
+        User-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
+    /// As nginx answers.
+    const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: nginx/1.24.0\r\nDate: Tue, 02 Jan 2024 10:00:00 GMT\r\n\
+        Content-Type: application/octet-stream\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\nMZ\x90";
+
+    fn text(data: &[u8], fact: Fact) -> Option<String> {
+        look(&HTTP, data, 80).1.text(fact).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_request_tells_method_host_path_and_agent() {
+        let (probe, facts) = look(&HTTP, REQUEST, 8080);
+
+        assert_eq!(probe, Probe::Yes(Step::Request));
+        assert_eq!(facts.text(Fact::HttpMethod), Some("GET"));
+        assert_eq!(
+            facts.text(Fact::HttpHost),
+            Some("downloads.example.org:8080")
+        );
+        assert_eq!(facts.text(Fact::HttpPath), Some("/files/setup.exe?v=2"));
+        assert_eq!(facts.text(Fact::HttpUserAgent), Some("curl/8.5.0"));
+        assert_eq!(facts.host(), Some("downloads.example.org"));
+    }
+
+    #[test]
+    fn a_response_tells_status_type_and_server() {
+        let (probe, facts) = look(&HTTP, RESPONSE, 80);
+
+        assert_eq!(probe, Probe::Yes(Step::Done));
+        assert_eq!(facts.number(Fact::HttpStatus), Some(200));
+        assert_eq!(
+            facts.text(Fact::HttpContentType),
+            Some("application/octet-stream")
+        );
+        assert_eq!(facts.text(Fact::HttpServer), Some("nginx/1.24.0"));
+    }
+
+    #[test]
+    fn an_interim_response_is_not_the_one() {
+        let data = [b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", RESPONSE].concat();
+
+        assert_eq!(look(&HTTP, &data, 80).1.number(Fact::HttpStatus), Some(200));
+        assert_eq!(look(&HTTP, &data[..42], 80).0, Probe::Yes(Step::Begun));
+    }
+
+    #[test]
+    fn of_two_hosts_the_first_counts() {
+        let data = b"GET / HTTP/1.1\r\nHost: one.example\r\nHost: two.example\r\n\r\n";
+
+        assert_eq!(text(data, Fact::HttpHost).as_deref(), Some("one.example"));
+    }
+
+    #[test]
+    fn the_host_of_an_absolute_target_counts_more_than_the_line() {
+        let data = b"GET HTTP://user@one.example:81/a?b HTTP/1.1\r\nHost: two.example\r\n\r\n";
+
+        assert_eq!(
+            text(data, Fact::HttpHost).as_deref(),
+            Some("one.example:81")
+        );
+        assert_eq!(text(data, Fact::HttpPath).as_deref(), Some("/a?b"));
+    }
+
+    #[test]
+    fn a_tunnel_is_asked_for_by_its_host() {
+        let data = b"CONNECT one.example:443 HTTP/1.1\r\nHost: two.example:443\r\n\r\n";
+
+        assert_eq!(
+            text(data, Fact::HttpHost).as_deref(),
+            Some("one.example:443")
+        );
+        assert_eq!(text(data, Fact::HttpPath).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn what_servers_overlook_hides_nothing() {
+        for data in [
+            &b"\r\n\r\nGET /a HTTP/1.1\r\nHost: x.example\r\n\r\n"[..],
+            b"GET /a HTTP/1.1\nhoSt:x.example\n\n",
+            b"GET   /a  HTTP/1.1\r\nA: b\r\nHost:\t x.example \r\n\r\n",
+            b"GET /a HTTP/1.1\r\nHost : x.example.\r\n\r\n",
+        ] {
+            let (probe, facts) = look(&HTTP, data, 80);
+
+            assert_eq!(probe, Probe::Yes(Step::Request));
+            assert_eq!(facts.host(), Some("x.example"));
+            assert_eq!(facts.text(Fact::HttpPath), Some("/a"));
+        }
+    }
+
+    #[test]
+    fn a_body_in_chunks_is_not_read() {
+        let data = b"POST /up HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n\
+            ffffffffffffffffffff;x=\"\r\nHost: b.example\r\n0\r\n\r\nGET /two HTTP/1.1\r\nHost: c.example\r\n\r\n";
+
+        assert_eq!(text(data, Fact::HttpHost).as_deref(), Some("a.example"));
+        assert_eq!(text(data, Fact::HttpPath).as_deref(), Some("/up"));
+    }
+
+    #[test]
+    fn what_is_not_http_is_ruled_out_at_once() {
+        for data in [
+            &b"SSH-2.0-OpenSSH_9.6\r\n"[..],
+            b"\x16\x03\x01",
+            b"EHLO mail.example\r\n",
+            b"GETX",
+            b"ICY 200 OK\r\n",
+            b"HTTP/2",
+            b"OPTIONS rtsp://cam.example/1 RTSP/1.0\r\n",
+            b"OPTIONS sip:a@b.example SIP/2.0\r\n",
+            b"PRI * HTTP/2.0\r\n",
+            b"GET /\r\n",
+            b"GET \x01",
+        ] {
+            assert_eq!(
+                look(&HTTP, data, 80).0,
+                Probe::No,
+                "{}",
+                data.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn a_beginning_is_waited_on() {
+        for data in [
+            &b""[..],
+            b"G",
+            b"GE",
+            b"H",
+            b"HTT",
+            b"\r\n",
+            b"GET ",
+            b"GET / HTTP/1.1",
+            b"SUBSC",
+        ] {
+            assert_eq!(
+                look(&HTTP, data, 80).0,
+                Probe::NeedMore,
+                "{}",
+                data.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn a_head_without_end_settles_with_what_is_there() {
+        let mut data = b"GET /a HTTP/1.1\r\nHost: a.example\r\nCookie: ".to_vec();
+        data.resize(5_000, b'x');
+
+        let (probe, facts) = look_cut(&HTTP, &data, 80);
+
+        assert_eq!(probe, Probe::Yes(Step::Begun));
+        assert_eq!(facts.text(Fact::HttpHost), Some("a.example"));
+    }
+
+    #[test]
+    fn a_target_without_end_is_http_still() {
+        let mut data = b"GET /".to_vec();
+        data.resize(2_000, b'a');
+
+        let (probe, facts) = look_cut(&HTTP, &data, 80);
+
+        assert_eq!(probe, Probe::Yes(Step::Begun));
+        assert!(facts.cut);
+        data.extend_from_slice(b" RTSP/1.0\r\n\r\n");
+        assert_never_takes_back(&HTTP, &data, 80);
+    }
+
+    #[test]
+    fn long_names_leave_room_for_the_answer() {
+        let request = format!(
+            "GET /{} HTTP/1.1\r\nHost: {}.example\r\nUser-Agent: {}\r\n\r\n",
+            "p".repeat(300),
+            "h".repeat(60),
+            "u".repeat(300)
+        );
+        let mut talk = Talk::tcp(80);
+
+        assert_eq!(
+            talk.say(Dir::ToServer, 0, request.as_bytes()),
+            Progress::Request
+        );
+        assert_eq!(talk.say(Dir::ToClient, 0, RESPONSE), Progress::Done);
+
+        assert_eq!(talk.detail.facts.number(Fact::HttpStatus), Some(200));
+        assert_eq!(
+            talk.detail.facts.text(Fact::HttpContentType),
+            Some("application/octet-stream")
+        );
+        assert_eq!(talk.detail.facts.host().map(str::len), Some(68));
+    }
+
+    #[test]
+    fn cut_anywhere_it_says_the_same() {
+        for at in 1..REQUEST.len() {
+            let mut talk = Talk::tcp(8080);
+            talk.shake_hands();
+
+            let first = talk.say(Dir::ToServer, 0, &REQUEST[..at]);
+            let second = talk.say(Dir::ToServer, at, &REQUEST[at..]);
+
+            assert_eq!(
+                (first, second),
+                (Progress::Undecided, Progress::Request),
+                "cut at {at}"
+            );
+            assert_eq!(
+                talk.detail.facts.host(),
+                Some("downloads.example.org"),
+                "cut at {at}"
+            );
+            assert_eq!(talk.detector.buffers_lent(), 0);
+        }
+    }
+
+    #[test]
+    fn a_byte_a_segment_says_the_same() {
+        let mut talk = Talk::tcp(80);
+        talk.shake_hands();
+
+        let mut last = Progress::Undecided;
+        for (at, byte) in REQUEST.iter().enumerate() {
+            last = talk.say(Dir::ToServer, at, &[*byte]);
+            talk.packet(Dir::ToClient, Some((1, false)), b"", 0); // its acknowledgement
+        }
+
+        // Far over the usual limit: the answer is not waited for.
+        assert_eq!(last, Progress::Done);
+        assert_eq!(
+            talk.detail.facts.text(Fact::HttpPath),
+            Some("/files/setup.exe?v=2")
+        );
+    }
+
+    #[test]
+    fn no_answer_is_taken_back() {
+        assert_never_takes_back(&HTTP, REQUEST, 80);
+        assert_never_takes_back(&HTTP, RESPONSE, 80);
+    }
+
+    proptest! {
+        #[test]
+        fn of_any_bytes_no_answer_is_taken_back(data in prop_oneof![near(REQUEST), near(RESPONSE)]) {
+            assert_never_takes_back(&HTTP, &data, 80);
+        }
+    }
+}

@@ -159,13 +159,13 @@ fn ethertype<'a>(kind: &[u8], mut rest: &'a [u8]) -> Found<'a> {
             }
             0x8864 => return pppoe(rest).map(|(ip, _)| (ip, vlan)),
             0x8847 | 0x8848 => return mpls(rest).map(|(ip, _)| (ip, vlan)),
+            // 802.3: IP only behind the LLC header that says SNAP with EtherTypes (RFC 1042)
             0..0x0600 => {
-                let (header, behind) = split::<8>(rest)?;
-                // LLC that says SNAP, with EtherTypes (RFC 1042)
-                let Some(&[high, low]) = header.strip_prefix(&[0xaa, 0xaa, 0x03, 0, 0, 0]) else {
-                    return Err(NoPacket::NotIp);
-                };
-                kind = [high, low];
+                let snap = rest
+                    .strip_prefix(&[0xaa, 0xaa, 0x03, 0, 0, 0])
+                    .ok_or(NoPacket::NotIp)?;
+                let (&next, behind) = split::<2>(snap)?;
+                kind = next;
                 rest = behind;
             }
             _ => return Err(NoPacket::NotIp),
@@ -350,56 +350,54 @@ mod tests {
 
     #[test]
     fn what_is_not_ip_says_so() {
-        let frame = |kind: [u8; 2], body: &[u8]| ethernet(CLIENT_MAC, ROUTER_MAC, &[], kind, body);
-        let tags = vec![(0x8100, 1); MAX_TAGS + 1];
+        let ethernet = |kind, body: &[u8]| ethernet(CLIENT_MAC, ROUTER_MAC, &[], kind, body);
+        let too_many_tags = vec![(0x8100, 1); MAX_TAGS + 1];
 
-        for (link, bytes, reason) in [
-            (LinkType::ETHERNET, frame([8, 6], &[0; 28]), NoPacket::NotIp), // ARP
-            (
-                LinkType::ETHERNET,
-                frame([0x88, 0xcc], &[0; 28]),
-                NoPacket::NotIp,
-            ), // LLDP
-            (
-                LinkType::ETHERNET,
-                frame([0, 38], &[0x42; 38]),
-                NoPacket::NotIp,
-            ), // spanning tree
-            (
-                LinkType::ETHERNET,
-                frame([0x88, 0x63], &[0x11; 28]),
-                NoPacket::NotIp,
-            ), // PPPoE discovery
-            (
-                LinkType::ETHERNET,
-                frame([0x88, 0x47], &[0, 0, 1, 0, 0]),
-                NoPacket::NotIp,
-            ), // pseudowire
-            (
-                LinkType::ETHERNET,
-                tagged(&tags, &packets()[0]),
-                NoPacket::NotIp,
-            ),
-            (LinkType::ETHERNET, frame([8, 0], &[]), NoPacket::Truncated),
-            (LinkType::ETHERNET, vec![0; 13], NoPacket::Truncated),
-            (
-                LinkType::ETHERNET,
-                frame([0x81, 0], &[0, 7, 8]),
-                NoPacket::Truncated,
-            ),
-            (LinkType::LINUX_SLL, vec![0; 15], NoPacket::Truncated),
-            (LinkType::LINUX_SLL2, vec![0; 19], NoPacket::Truncated),
-            (LinkType::NULL, vec![7, 0, 0, 0, 1], NoPacket::NotIp),
-            (LinkType::PPP, vec![0xc0, 0x21, 1], NoPacket::NotIp), // LCP
-            (
-                LinkType::C_HDLC,
-                vec![0x8f, 0, 0x80, 0x35, 0],
-                NoPacket::NotIp,
-            ), // SLARP
-            (LinkType(127), vec![0; 60], NoPacket::UnsupportedLink), // radiotap
+        for (link, frame) in [
+            (1, ethernet([0x08, 0x06], &[0; 28])),                  // ARP
+            (1, ethernet([0x88, 0xcc], &[0; 28])),                  // LLDP
+            (1, ethernet([0x00, 0x26], &[0x42; 38])),               // spanning tree
+            (1, ethernet([0x00, 0x06], &[0, 1, 0xaf, 0x81, 1, 0])), // LLC XID
+            (1, ethernet([0x88, 0x63], &[0x11; 28])),               // PPPoE discovery
+            (1, ethernet([0x88, 0x47], &[0, 0, 1, 0, 0])),          // pseudowire
+            (1, tagged(&too_many_tags, &packets()[0])),
+            (0, vec![7, 0, 0, 0, 1]),            // PUP
+            (9, vec![0xc0, 0x21, 1]),            // LCP
+            (104, vec![0x8f, 0, 0x80, 0x35, 0]), // SLARP
         ] {
-            assert_eq!(net(link, &bytes), Err(reason), "{link:?} {bytes:02x?}");
+            let result = net(LinkType(link), &frame);
+
+            assert_eq!(result, Err(NoPacket::NotIp), "{link} {frame:02x?}");
         }
+    }
+
+    #[test]
+    fn a_frame_cut_before_ip_says_so() {
+        let ethernet = |kind, body: &[u8]| ethernet(CLIENT_MAC, ROUTER_MAC, &[], kind, body);
+
+        for (link, frame) in [
+            (1, vec![0; 13]),
+            (1, ethernet([0x08, 0x00], &[])),
+            (1, ethernet([0x81, 0x00], &[0, 7, 8])),
+            (1, ethernet([0x88, 0x64], &[0x11, 0, 0, 7])),
+            (1, ethernet([0x88, 0x47], &[0, 0, 1])),
+            (113, vec![0; 15]),
+            (276, vec![0; 19]),
+            (0, vec![2, 0, 0]),
+            (9, vec![0]),
+            (101, vec![]),
+        ] {
+            let result = net(LinkType(link), &frame);
+
+            assert_eq!(result, Err(NoPacket::Truncated), "{link} {frame:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_link_nobody_reads_here_says_so() {
+        let radiotap = LinkType(127);
+
+        assert_eq!(net(radiotap, &[0; 60]), Err(NoPacket::UnsupportedLink));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::packets::{ACK, FIN, PSH, RST, SYN, segment, tcp, udp};
+use super::packets::{ACK, FIN, PSH, RST, SYN, tcp, udp};
 
 /// A packet from the IP header on, and when, in microseconds since 1970.
 #[derive(Clone, Debug)]
@@ -116,6 +116,12 @@ impl Talk {
         self.flags(!to_server, ACK)
     }
 
+    /// `data` as one segment, which also acknowledges all that came; nobody acknowledges it apart.
+    pub fn say(&mut self, to_server: bool, data: &[u8]) -> &mut Self {
+        let seq = self.next(to_server, data.len());
+        self.tcp(to_server, seq, PSH | ACK, data)
+    }
+
     /// `data` cut at `cuts` (ascending offsets), the pieces sent in `order` (indices of pieces, each once
     /// or more), acknowledged at the end.
     pub fn send_pieces(
@@ -139,16 +145,6 @@ impl Talk {
     pub fn datagram(&mut self, to_server: bool, data: &[u8]) -> &mut Self {
         let (src, dst) = self.ends(to_server);
         self.push(to_server, udp(src, dst, data))
-    }
-
-    /// The bytes of the next segment `data` would make, without sending it: for wrapping in other headers.
-    pub fn segment(&self, to_server: bool, flags: u8, data: &[u8]) -> Vec<u8> {
-        let (src, dst) = self.ends(to_server);
-        let (seq, ack) = (
-            self.seq[usize::from(!to_server)],
-            self.seq[usize::from(to_server)],
-        );
-        segment(src, dst, seq, ack, flags, data)
     }
 }
 

@@ -96,7 +96,7 @@ fn note_parts(certificate: &[u8], facts: &mut Facts) -> Option<()> {
     );
     element(&mut body, tag::SEQUENCE)?; // public key
     while body.0.first() != Some(&tag::EXTENSIONS) {
-        any(&mut body)?;
+        next(&mut body)?;
     }
     let mut extensions = open(&mut body, tag::EXTENSIONS)?;
     let mut extensions = open(&mut extensions, tag::SEQUENCE)?;
@@ -105,9 +105,9 @@ fn note_parts(certificate: &[u8], facts: &mut Facts) -> Option<()> {
         if element(&mut extension, tag::OID)?.0 != ALTERNATIVE_NAMES {
             continue;
         }
-        let (mut kind, mut value) = any(&mut extension)?;
+        let (mut kind, mut value) = next(&mut extension)?;
         if kind != tag::OCTET_STRING {
-            (kind, value) = any(&mut extension)?; // behind the `critical` flag
+            (kind, value) = next(&mut extension)?; // behind the `critical` flag
         }
         if kind == tag::OCTET_STRING {
             let names = dns_names(element(&mut value, tag::SEQUENCE)?);
@@ -118,14 +118,14 @@ fn note_parts(certificate: &[u8], facts: &mut Facts) -> Option<()> {
 }
 
 /// The next element, whatever its tag: tag and content. `None` if it is not all there.
-fn any<'a>(reader: &mut Reader<'a>) -> Option<(u8, Reader<'a>)> {
+fn next<'a>(reader: &mut Reader<'a>) -> Option<(u8, Reader<'a>)> {
     let (tag, length) = head(reader)?;
     Some((tag, Reader(reader.take(length)?)))
 }
 
 /// The content of the next element, which must have this tag and be all there.
 fn element<'a>(reader: &mut Reader<'a>, wanted: u8) -> Option<Reader<'a>> {
-    any(reader)
+    next(reader)
         .filter(|(tag, _)| *tag == wanted)
         .map(|(_, content)| content)
 }
@@ -155,7 +155,7 @@ fn name(mut parts: Reader) -> Text {
     let mut text = Text::new();
     while let Some(mut set) = element(&mut parts, tag::SET) {
         while let Some(mut pair) = element(&mut set, tag::SEQUENCE) {
-            let (Some(oid), Some((kind, value))) = (element(&mut pair, tag::OID), any(&mut pair))
+            let (Some(oid), Some((kind, value))) = (element(&mut pair, tag::OID), next(&mut pair))
             else {
                 continue;
             };
@@ -182,7 +182,7 @@ fn name(mut parts: Reader) -> Text {
 /// The DNS names among alternative names, comma separated.
 fn dns_names(mut names: Reader) -> Text {
     let mut text = Text::new();
-    while let Some((kind, name)) = any(&mut names) {
+    while let Some((kind, name)) = next(&mut names) {
         if kind == tag::DNS_NAME {
             if !text.is_empty() {
                 push(&mut text, b",");
@@ -202,7 +202,7 @@ fn push(text: &mut Text, bytes: &[u8]) {
 
 /// A time as seconds since 1970; `None` for what is no time, or before 1970.
 fn time(reader: &mut Reader) -> Option<u64> {
-    let (kind, digits) = any(reader)?;
+    let (kind, digits) = next(reader)?;
     let (year, rest) = match kind {
         tag::UTC_TIME => {
             let (year, rest) = digits.0.split_at_checked(2)?;
@@ -244,4 +244,67 @@ fn days_since_1970(year: u32, month: u32, day: u32) -> Option<u64> {
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
     // 719,468 days lie between 0000-03-01 and 1970-01-01.
     days.checked_sub(719_468).map(u64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::l7::tls::tests::SERVER_12;
+
+    /// The leaf in the fixture's Certificate message.
+    fn certificate() -> &'static [u8] {
+        let (leaf, whole) = leaf(&SERVER_12[5 + 74 + 5 + 4..]);
+        assert!(whole);
+        leaf
+    }
+
+    #[test]
+    fn times_of_both_kinds_are_seconds_since_1970() {
+        for (der, seconds) in [
+            (&b"\x17\x0d700101000000Z"[..], Some(0)),
+            (b"\x17\x0d240229235959Z", Some(1_709_251_199)),
+            (b"\x18\x0f20500101000000Z", Some(2_524_608_000)),
+            (b"\x18\x0f99991231235959Z", Some(253_402_300_799)),
+            (b"\x17\x0d500101000000Z", None),
+            (b"\x17\x0d241301000000Z", None),
+            (b"\x17\x0d24010100000", None),
+            (b"\x17\x0d2401x1000000Z", None),
+        ] {
+            assert_eq!(time(&mut Reader(der)), seconds, "{}", der.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_name_in_two_byte_characters_is_read() {
+        let der = b"\x31\x0f\x30\x0d\x06\x03\x55\x04\x0a\x1e\x06\x00A\x00B\x26\x03";
+
+        assert_eq!(name(Reader(der)), b"O=AB?");
+    }
+
+    #[test]
+    fn a_certificate_cut_anywhere_gives_what_is_there() {
+        let mut last = 0;
+        for end in 0..=certificate().len() {
+            let mut facts = Facts::default();
+            note(&certificate()[..end], &mut facts);
+
+            let count = facts.all().count();
+            assert!(count >= last, "fewer facts with more bytes, at {end}");
+            last = count;
+        }
+        assert_eq!(last, 5);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(changes in proptest::collection::vec((0usize..626, any::<u8>()), 0..6), end in 0usize..700) {
+            let mut bytes = certificate().to_vec();
+            for (at, byte) in changes {
+                bytes[at] = byte;
+            }
+            note(&bytes[..end.min(bytes.len())], &mut Facts::default());
+        }
+    }
 }

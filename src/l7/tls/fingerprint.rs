@@ -219,3 +219,101 @@ fn first_and_last(protocol: &[u8]) -> [u8; 2] {
         _ => *b"00",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::l7::testing::look;
+    use crate::l7::tls::TLS;
+    use crate::l7::tls::tests::hello;
+
+    fn list16(numbers: &[u16]) -> Vec<u8> {
+        let bytes = numbers.iter().flat_map(|number| number.to_be_bytes());
+        (numbers.len() as u16 * 2)
+            .to_be_bytes()
+            .into_iter()
+            .chain(bytes)
+            .collect()
+    }
+
+    /// The example JA4's authors work through: a Chrome of 2023.
+    #[test]
+    fn ja4_is_what_its_authors_say_it_is() {
+        let ciphers = [
+            0x8a8a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013,
+            0xc014, 0x009c, 0x009d, 0x002f, 0x0035,
+        ];
+        let signatures = [
+            0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601,
+        ];
+        let mut extensions = vec![(0x4a4a, vec![])];
+        for number in [
+            0x1b, 0, 0x33, 0x10, 0x4469, 0x17, 0x2d, 0x0d, 0x05, 0x23, 0x12, 0x2b, 0xff01, 0x0b,
+            0x0a, 0x15,
+        ] {
+            let content = match number {
+                0x0d => list16(&signatures),
+                0x10 => b"\x00\x0c\x02h2\x08http/1.1".to_vec(),
+                0x2b => b"\x06\x0a\x0a\x03\x04\x03\x03".to_vec(),
+                _ => vec![],
+            };
+            extensions.push((number, content));
+        }
+
+        let (_, facts) = look(&TLS, &hello(0x0303, &ciphers, &extensions), 443);
+
+        assert_eq!(
+            facts.text(Fact::Ja4),
+            Some("t13d1516h2_8daaf6152771_e5627efa2ab1")
+        );
+        assert_eq!(
+            facts.text(Fact::TlsSupportedVersions),
+            Some("TLSv1.3,TLSv1.2")
+        );
+    }
+
+    /// The two examples of JA3's README.
+    #[test]
+    fn ja3_is_what_its_authors_say_it_is() {
+        let ciphers = [47, 53, 5, 10, 49161, 49162, 49171, 49172, 50, 56, 19, 4];
+        let extensions = [(0, vec![]), (10, list16(&[23, 24, 25])), (11, vec![1, 0])];
+        let (_, facts) = look(&TLS, &hello(769, &ciphers, &extensions), 443);
+        assert_eq!(
+            facts.text(Fact::Ja3),
+            Some("ada70206e40642a3e4461f35503241d5")
+        );
+
+        let ciphers = [4, 5, 10, 9, 100, 98, 3, 6, 19, 18, 99];
+        let (_, facts) = look(&TLS, &hello(769, &ciphers, &[]), 443);
+        assert_eq!(
+            facts.text(Fact::Ja3),
+            Some("de350869b8c85de67a350c8d186f11e6")
+        );
+        assert_eq!(
+            facts.text(Fact::Ja4).map(|ja4| &ja4[..10]),
+            Some("t10i110000")
+        );
+        assert_eq!(
+            facts.text(Fact::Ja4).map(|ja4| &ja4[24..]),
+            Some("000000000000")
+        );
+    }
+
+    #[test]
+    fn alpn_is_told_by_its_ends() {
+        assert_eq!(&first_and_last(b"http/1.1"), b"h1");
+        assert_eq!(&first_and_last(b"h"), b"hh");
+        assert_eq!(&first_and_last(b"\xab\x30\x31\xcd"), b"ad");
+        assert_eq!(&first_and_last(b""), b"00");
+    }
+
+    #[test]
+    fn a_hello_of_more_ciphers_than_we_sort_has_no_ja4() {
+        let ciphers: Vec<u16> = (1..=300).collect();
+
+        let (_, facts) = look(&TLS, &hello(0x0303, &ciphers, &[]), 443);
+
+        assert_eq!(facts.text(Fact::Ja4), None);
+        assert!(facts.text(Fact::Ja3).is_some());
+    }
+}

@@ -1,0 +1,4 @@
+iptables -w -t mangle -C FORWARD -m mark --mark 0x0f000000/0x0f000000 -j NFQUEUE --queue-balance 4200:4203 --queue-bypass 2>/dev/null || iptables -w -t mangle -A FORWARD -m mark --mark 0x0f000000/0x0f000000 -j NFQUEUE --queue-balance 4200:4203 --queue-bypass
+ip6tables -w -t mangle -C FORWARD -m mark --mark 0x0f000000/0x0f000000 -j NFQUEUE --queue-balance 4200:4203 --queue-bypass 2>/dev/null || ip6tables -w -t mangle -A FORWARD -m mark --mark 0x0f000000/0x0f000000 -j NFQUEUE --queue-balance 4200:4203 --queue-bypass
+! iptables -w -t mangle -C FORWARD -m mark --mark 0x0000f000/0x0000f000 -j NFQUEUE --queue-num 4200 2>/dev/null || iptables -w -t mangle -D FORWARD -m mark --mark 0x0000f000/0x0000f000 -j NFQUEUE --queue-num 4200
+! ip6tables -w -t mangle -C FORWARD -m mark --mark 0x0000f000/0x0000f000 -j NFQUEUE --queue-num 4200 2>/dev/null || ip6tables -w -t mangle -D FORWARD -m mark --mark 0x0000f000/0x0000f000 -j NFQUEUE --queue-num 4200

@@ -99,9 +99,6 @@ fn judge(case: &Case, path: &Path) -> Vec<String> {
     let mut wrong = Vec::new();
     for name in &case.captures {
         let mut arguments = vec!["replay".into(), "--config".into(), config.clone()];
-        for plugins in &case.plugins {
-            arguments.extend(["--plugins".into(), root().join(plugins)]);
-        }
         if let Some(scripts) = &case.scripts {
             arguments.extend(["--scripts".into(), folder.join(scripts)]);
         }
@@ -156,10 +153,18 @@ fn write_config(case: &Case, path: &Path) -> PathBuf {
     let root = root().display().to_string();
     let mut text = format!(
         "config main\n\toption enabled '1'\n\toption mode '{}'\n\
-         \tlist plugins '{root}/tests/plugins/none'\n\
          \toption scripts_file '{root}/tests/plugins/none.json'\n",
         case.mode
     );
+    let none = ["tests/plugins/none".to_owned()];
+    let plugins = if case.plugins.is_empty() {
+        &none
+    } else {
+        case.plugins.as_slice()
+    };
+    for folder in plugins {
+        text += &format!("\tlist plugins '{root}/{folder}'\n");
+    }
     for line in &case.main {
         text += &format!("\t{}\n", line.replace("{root}", &root));
     }

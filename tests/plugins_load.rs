@@ -296,6 +296,27 @@ fn what_package_managers_leave_behind_is_not_read() {
 }
 
 #[test]
+fn a_folder_of_scripts_without_a_manifest_goes_by_its_name() {
+    let tree = Tree::new("bare", &[]);
+    tree.write(
+        "g/bare/user_scripts/flow/bare.lua",
+        &triggers("flow_risk", "7"),
+    );
+
+    let mut scripts = tree.load();
+
+    assert_eq!(scripts.catalog().plugins[0].title, "bare");
+    assert_eq!(
+        warned(scripts.catalog()),
+        [
+            "bare/manifest.lua: is missing: the plugin goes by its folder's name; add one that returns title, \
+          description and author"
+        ]
+    );
+    assert_eq!(detected(&mut scripts).0.statuses.total(ScoreMode::Event), 7);
+}
+
+#[test]
 fn manifests_that_are_wrong_are_told_of_and_the_others_load() {
     let tree = Tree::new(
         "manifest",

@@ -268,6 +268,15 @@ impl Loader<'_> {
 
     fn manifest(&mut self, folder: &Folder) -> Option<Manifest> {
         let shown = format!("{}/manifest.lua", folder.key);
+        if !folder.path.join("manifest.lua").is_file() {
+            let reason = "is missing: the plugin goes by its folder's name; add one that returns title, \
+                          description and author";
+            self.warn(&folder.key, &shown, vec![reason.into()]);
+            return Some(Manifest {
+                title: folder.key.clone(),
+                ..Manifest::default()
+            });
+        }
         let source = match self.reader.file(&folder.path.join("manifest.lua"), &shown) {
             Ok(source) => source,
             Err(reason) => {

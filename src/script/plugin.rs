@@ -31,7 +31,7 @@ const MANIFEST_KEYS: [&str; 6] = [
     "data_dirs",
 ];
 
-/// A folder with a manifest.
+/// A folder with a manifest, or with user scripts and none: a page's reader may not have come to manifests yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
     /// Its name: the plugin's key.
@@ -82,7 +82,7 @@ impl Search {
             }
             return;
         }
-        if path.join("manifest.lua").is_file() {
+        if path.join("manifest.lua").is_file() || path.join("user_scripts").is_dir() {
             // A root given as `.` has a name only once resolved.
             let named = path.canonicalize().unwrap_or_else(|_| path.into());
             if let Some(key) = named.file_name().and_then(|name| name.to_str()) {

@@ -40,7 +40,6 @@ pub enum Fact {
     Ja3,
     Ja3s,
     Ja4,
-    Ja4s,
     TlsIssuer,
     TlsSubject,
     /// Comma separated DNS names of the certificate.
@@ -94,6 +93,25 @@ impl Facts {
         if room > 0 {
             self.set(fact, &value[..value.len().min(room)]);
         }
+    }
+
+    /// As [`set_leaving`](Facts::set_leaving), but of a value that does not fit beginning and end are kept, with
+    /// `...` between: nobody hides an ending behind a long beginning.
+    pub fn set_ends_leaving(&mut self, fact: Fact, value: &[u8], leave: usize) {
+        const GAP: &[u8] = b"...";
+        let room = FACT_BYTES.saturating_sub(usize::from(self.used) + 2 + leave);
+        let room = room.min(MAX_VALUE);
+        if value.len() <= room || room < 4 * GAP.len() {
+            return self.set_leaving(fact, value, leave);
+        }
+        let mut kept = [0; MAX_VALUE];
+        let begin = room / 2 - GAP.len();
+        let end = room - begin - GAP.len();
+        kept[..begin].copy_from_slice(&value[..begin]);
+        kept[begin..begin + GAP.len()].copy_from_slice(GAP);
+        kept[room - end..room].copy_from_slice(&value[value.len() - end..]);
+        self.set(fact, &kept[..room]);
+        self.cut = true;
     }
 
     /// As [`set`](Facts::set), in lower case (ASCII): names that compare so.
@@ -284,6 +302,22 @@ mod tests {
         );
         assert_eq!(facts.text(Fact::HttpUserAgent), None);
         assert_eq!(facts.number(Fact::HttpStatus), Some(200));
+    }
+
+    #[test]
+    fn a_long_value_keeps_both_ends() {
+        let mut facts = Facts::default();
+        let path = format!("/begin/{}/end.exe", "x".repeat(5_000));
+
+        facts.set_ends_leaving(Fact::HttpPath, path.as_bytes(), 40);
+
+        let kept = facts.text(Fact::HttpPath).unwrap_or_default();
+        assert!(
+            kept.starts_with("/begin/x") && kept.ends_with("x/end.exe"),
+            "{kept}"
+        );
+        assert_eq!(kept.len(), MAX_VALUE);
+        assert!(facts.cut);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! that counts is that of the request target, else of the first Host line. Where a head goes on
 //! beyond what can be kept, what stands before is taken.
 
+use crate::l7::facts::MAX_VALUE;
 use crate::l7::{Dissector, Fact, Facts, Input, Probe, Proto, Step, Transport};
 
 /// The dissector. Servers commonly refuse heads of more than 8 KiB.
@@ -137,10 +138,19 @@ fn note_request(method: &[u8], target: &[u8], head: &[u8], facts: &mut Facts) {
     if let Some(host) = authority.or_else(|| header(head, b"host")) {
         facts.set_lower(Fact::HttpHost, host);
     }
-    facts.set_leaving(Fact::HttpPath, path, LEFT_FOR_AGENT);
+    let path = if path.len() > MAX_VALUE {
+        without_query(path)
+    } else {
+        path
+    };
+    facts.set_ends_leaving(Fact::HttpPath, path, LEFT_FOR_AGENT);
     if let Some(agent) = header(head, b"user-agent") {
         facts.set_leaving(Fact::HttpUserAgent, agent, LEFT_FOR_RESPONSE);
     }
+}
+
+fn without_query(path: &[u8]) -> &[u8] {
+    path.split(|&byte| byte == b'?').next().unwrap_or(path)
 }
 
 /// Authority, if the target has one, and path (RFC 9112, 3.2).
@@ -326,6 +336,20 @@ mod tests {
             Some("one.example:81")
         );
         assert_eq!(text(data, Fact::HttpPath).as_deref(), Some("/a?b"));
+    }
+
+    #[test]
+    fn a_long_path_does_not_hide_its_ending() {
+        for target in [
+            format!("/{}/setup.exe", "long/".repeat(100)),
+            format!("/setup.exe?{}", "q".repeat(1_000)),
+        ] {
+            let data = format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+
+            let path = text(data.as_bytes(), Fact::HttpPath).unwrap_or_default();
+
+            assert!(path.ends_with("/setup.exe"), "{path}");
+        }
     }
 
     #[test]

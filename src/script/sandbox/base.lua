@@ -128,7 +128,8 @@ end
 
 function G.getmetatable(value)
   local metatable = getmetatable(value)
-  if metatable ~= HIDDEN then return metatable end
+  if metatable == HIDDEN then return nil end
+  return metatable
 end
 
 function G.rawset(t, key, value)

@@ -22,12 +22,8 @@ pub enum Hook {
 
 impl Hook {
     /// All hooks.
-    pub const ALL: [Hook; 4] = [
-        Hook::ProtocolDetected,
-        Hook::StatusChanged,
-        Hook::PeriodicUpdate,
-        Hook::FlowEnd,
-    ];
+    pub const ALL: [Hook; 4] =
+        [Hook::ProtocolDetected, Hook::StatusChanged, Hook::PeriodicUpdate, Hook::FlowEnd];
 
     /// The name scripts use.
     pub fn name(self) -> &'static str {

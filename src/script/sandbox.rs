@@ -35,7 +35,8 @@ pub struct Limits {
     /// Bytes of the whole Lua heap.
     pub memory_bytes: usize,
     /// Time a call, for what counting cannot see (collecting garbage, copying long strings). Looked at only
-    /// every 100 instructions. `None`: counts alone decide, as replay needs it.
+    /// every 100 instructions. It runs on while another process has the core, so keep it well above a time slice.
+    /// `None`: counts alone decide, as replay needs it.
     pub wall: Option<Duration>,
     /// How deep `pcall` may nest.
     pub pcall_depth: u32,

@@ -164,8 +164,18 @@ const SCRIPTS: &[(&str, &str, End)] = &[
     ),
     (
         "gc finalizer added later",
-        "local m = {} for i = 1, 2000 do setmetatable({}, m) m.__gc = function() while true do end end m.__gc = nil end return 'no effect'",
-        Harmless("no effect"),
+        "local m = {} setmetatable({}, m) m.__gc = function() while true do end end",
+        Error("test.lua:1: a metatable with '__gc' is not permitted"),
+    ),
+    (
+        "gc finalizer added by rawset",
+        "local m = {} setmetatable({}, m) rawset(m, '__gc', function() while true do end end)",
+        Error("test.lua:1: a metatable with '__gc' is not permitted"),
+    ),
+    (
+        "gc finalizer under a guard of its own",
+        "local m, n = {}, {} setmetatable({}, m) setmetatable(m, n) n.__newindex = nil m.__gc = 1",
+        Error("a metatable with '__gc' is not permitted"),
     ),
     (
         "gc finalizer by inheritance",
@@ -429,11 +439,25 @@ const SCRIPTS: &[(&str, &str, End)] = &[
     ),
     // Weak tables that take long to collect.
     (
-        "ephemerons",
-        "local all = setmetatable({}, { __mode = 'k' }) local key = {} while true do local k = {} all[k] = key key = k end",
-        End::Overrun,
+        "weak keys",
+        "local k, m = {}, { __mode = 'k' } local t = setmetatable({ [k] = {} }, m) k = nil return tostring(m.__mode)",
+        Harmless("nil"),
     ),
-    // Code from bytes.
+    (
+        "weak keys set later",
+        "local m = {} local t = setmetatable({}, m) m.__mode = 'k' rawset(m, '__mode', 'k') return tostring(m.__mode)",
+        Harmless("nil"),
+    ),
+    (
+        "weak keys past the guard",
+        "local m, n = {}, {} setmetatable({}, m) setmetatable(m, n) n.__newindex = nil m.__mode = 'k' return tostring(m.__mode)",
+        Harmless("nil"),
+    ),
+    (
+        "chain of weak keys",
+        "local mode, key, hold = { __mode = 'k' }, {}, {} for i = 1, 1500 do local k = {} hold[i] = setmetatable({ [k] = key }, mode) key = k end while true do local t = {} end",
+        Instructions,
+    ),
     (
         "load of bytes",
         "return load('\\27Lua', 'x', 'b')()",

@@ -34,8 +34,8 @@ local function charge_span(first, last)
   if first and last then charge_work(last + 0.0 - first) end
 end
 
-for _, name in pairs { "assert", "error", "getmetatable", "ipairs", "next", "pairs", "rawequal",
-                       "rawget", "rawlen", "rawset", "select", "tonumber", "tostring", "type", "_VERSION" } do
+for _, name in pairs { "assert", "error", "ipairs", "next", "pairs", "rawequal",
+                       "rawget", "rawlen", "select", "tonumber", "tostring", "type", "_VERSION" } do
   G[name] = lua[name]
 end
 G._G = G
@@ -68,12 +68,74 @@ function G.xpcall(f, handler, ...)
   return false, select(2, settle(pcall(handler, result[2])))
 end
 
-function G.setmetatable(t, metatable)
-  -- Lua runs finalizers with hooks off, so nothing could stop one.
-  if type(metatable) == "table" and rawget(metatable, "__gc") ~= nil then
-    error("a metatable with '__gc' is not permitted", 2)
+-- Metatables ----------------------------------------------------------------------------------------
+
+-- Lua runs finalizers (`__gc`) with hooks off, and it takes time by the square to collect tables with weak
+-- keys (`__mode`): neither could be stopped. So no table in use as a metatable may hold these two: `__gc` is an
+-- error, `__mode` is dropped and the table stays strong. A table that becomes a metatable gets a guard as
+-- its own metatable, which sees new keys and otherwise does what the metatable it had does.
+local guards = setmetatable({}, { __mode = "k" }) -- metatable in use -> its guard, which refers to it anyway
+local HIDDEN <const> = {} -- what the guard of a table shows that had no metatable
+
+local function refuse_gc(level)
+  error("a metatable with '__gc' is not permitted", level)
+end
+
+local function guarded_set(t, key, value)
+  if key == "__gc" then refuse_gc(3) end
+  if key ~= "__mode" then rawset(t, key, value) end
+end
+
+local function fill_guard(guard, metatable)
+  for key in next, guard do guard[key] = nil end
+  guard.__newindex = guarded_set
+  guard.__metatable = HIDDEN
+  if metatable then
+    guard.__metatable = metatable
+    for key, value in next, metatable do
+      if key ~= "__mode" and key ~= "__gc" then guard[key] = value end
+    end
   end
-  return setmetatable(t, metatable)
+end
+
+local function guard_metatable(metatable)
+  local guard, own = {}, getmetatable(metatable)
+  if own ~= nil and (type(own) ~= "table" or rawget(own, "__metatable") ~= nil) then
+    error("cannot change a protected metatable", 3)
+  end
+  fill_guard(guard, own)
+  setmetatable(metatable, guard)
+  rawset(metatable, "__mode", nil)
+  guards[metatable] = guard
+end
+
+function G.setmetatable(t, metatable)
+  if type(t) == "table" and type(metatable) == "table" then
+    if rawget(metatable, "__gc") ~= nil then refuse_gc(2) end
+    if not guards[metatable] then guard_metatable(metatable) end
+  end
+  local guard = guards[t]
+  if not guard then return setmetatable(t, metatable) end
+  if metatable ~= nil and type(metatable) ~= "table" then
+    bad_argument(2, "setmetatable", "nil or table", metatable)
+  end
+  if metatable and rawget(guard.__metatable, "__metatable") ~= nil then
+    error("cannot change a protected metatable", 2)
+  end
+  fill_guard(guard, metatable)
+  return t
+end
+
+function G.getmetatable(value)
+  local metatable = getmetatable(value)
+  if metatable == HIDDEN then return nil end
+  return metatable
+end
+
+function G.rawset(t, key, value)
+  if key == "__gc" then refuse_gc(2) end
+  if key == "__mode" then return t end
+  return rawset(t, key, value)
 end
 
 function G.collectgarbage(what)
@@ -92,17 +154,13 @@ function G.dofile() error("dofile is not permitted to scripts", 2) end
 
 -- For functions that read all of a text: what is long costs more than the one instruction of the call.
 local function charge_text(text)
-  if type(text) == "string" then charge_work(#text / BYTES_PER_UNIT) end
+  if type(text) == "string" and #text > FREE_UNITS * BYTES_PER_UNIT then charge(#text / BYTES_PER_UNIT) end
 end
 
--- For functions that write their arguments into a text.
-local function charge_arguments(...)
-  local bytes = 0
-  for i = 1, select("#", ...) do
-    local value = select(i, ...)
-    if type(value) == "string" then bytes = bytes + #value end
-  end
-  charge_work(bytes / BYTES_PER_UNIT)
+-- The same for functions that make a text.
+local function charge_made(text)
+  charge_text(text)
+  return text
 end
 
 local string = library(lua.string, { "byte", "char", "len", "packsize", "sub" })
@@ -111,8 +169,8 @@ string.find, string.match = host.find, host.match
 function string.lower(s) charge_text(s) return lua.string.lower(s) end
 function string.upper(s) charge_text(s) return lua.string.upper(s) end
 function string.reverse(s) charge_text(s) return lua.string.reverse(s) end
-function string.format(...) charge_arguments(...) return format(...) end
-function string.pack(...) charge_arguments(...) return lua.string.pack(...) end
+function string.format(...) return charge_made(format(...)) end
+function string.pack(...) return charge_made(lua.string.pack(...)) end
 function string.unpack(layout, s, from) charge_text(layout) return lua.string.unpack(layout, s, from) end
 
 local function text_argument(value, index, name)
@@ -177,15 +235,14 @@ local function gsub_values(s, pattern, replacement, most)
 end
 
 function string.gsub(s, pattern, replacement, most)
-  s, pattern = text_argument(s, 1, "gsub"), text_argument(pattern, 2, "gsub")
   local kind = type(replacement)
-  if most ~= nil and not tonumber(most) then bad_argument(4, "gsub", "number", most) end
-  most = tonumber(most) or #s + 1
   if kind == "string" or kind == "number" then return host.gsub(s, pattern, replacement, most) end
+  s, pattern = text_argument(s, 1, "gsub"), text_argument(pattern, 2, "gsub")
   if kind ~= "table" and kind ~= "function" then
     bad_argument(3, "gsub", "string/function/table", replacement)
   end
-  return gsub_values(s, pattern, replacement, most)
+  if most ~= nil and not tonumber(most) then bad_argument(4, "gsub", "number", most) end
+  return gsub_values(s, pattern, replacement, tonumber(most) or #s + 1)
 end
 
 G.string = string
@@ -206,18 +263,12 @@ local function length(t, name)
   return n
 end
 
+local insert = lua.table.insert
+
 function table.insert(t, ...)
-  local n = length(t, "insert")
-  local place, value = ...
   local given = select("#", ...)
-  if given == 2 and math_type(place) == "integer" and place >= 1 and place <= n + 1 then
-    charge_span(place, n)
-  elseif given == 2 then
-    error("bad argument #2 to 'insert' (position out of bounds)", 2)
-  elseif given ~= 1 then
-    error("wrong number of arguments to 'insert'", 2)
-  end
-  lua.table.insert(t, ...)
+  if given == 2 then charge_span((...), length(t, "insert")) end
+  return insert(t, ...)
 end
 
 function table.remove(t, place)

@@ -10,6 +10,7 @@ use mlua::{
 };
 
 use super::meter::Meter;
+use super::strings::Caller;
 use super::{ModuleSource, Modules, Output, Overrun, message, strings};
 
 /// The table `base.lua` takes them from; scripts never see it.
@@ -72,7 +73,7 @@ impl UserData for Stream {
             "write",
             |lua, (this, values): (AnyUserData, Variadic<Value>)| {
                 let stream = this.borrow::<Stream>()?;
-                for (index, value) in values.iter().enumerate() {
+                for (index, value) in values.into_iter().enumerate() {
                     stream.write(lua, index + 1, value)?;
                 }
                 drop(stream);
@@ -91,23 +92,14 @@ impl UserData for Stream {
 }
 
 impl Stream {
-    fn write(&self, lua: &Lua, index: usize, value: &Value) -> Result<()> {
-        let text = match value {
-            Value::String(text) => Some(text.clone()),
-            Value::Integer(_) | Value::Number(_) => lua.coerce_string(value.clone())?,
-            _ => None,
+    fn write(&self, lua: &Lua, index: usize, value: Value) -> Result<()> {
+        let caller = Caller {
+            lua,
+            meter: &self.meter,
+            name: "write",
+            level: 1,
         };
-        let Some(text) = text else {
-            let kind = value.type_name();
-            return Err(strings::bad_argument(
-                lua,
-                &self.meter,
-                index,
-                "write",
-                "string",
-                kind,
-            ));
-        };
+        let text = caller.text(value, index)?;
         let text = text.as_bytes();
         let shown = self.meter.output(text.len());
         if shown > 0 {

@@ -128,7 +128,7 @@ impl Meter {
         };
         // The first tick starts the clock: most calls end before it and never read one.
         match self.since.get() {
-            Some(since) if since.elapsed() >= wall => self.overrun(lua, Overrun::Time),
+            Some(since) if since.elapsed() >= wall => Err(self.overrun(lua, Overrun::Time)),
             Some(_) => Ok(()),
             None => {
                 self.since.set(Some(Instant::now()));
@@ -147,7 +147,7 @@ impl Meter {
                 self.left.set(left);
                 Ok(())
             }
-            _ => self.overrun(lua, what),
+            _ => Err(self.overrun(lua, what)),
         }
     }
 
@@ -161,13 +161,13 @@ impl Meter {
         result
     }
 
-    /// Gives up the call, for the first reason there was.
-    pub(super) fn overrun(self: &Rc<Self>, lua: &Lua, what: Overrun) -> Result<()> {
+    /// Gives up the call, for the first reason there was; the error to raise.
+    pub(super) fn overrun(self: &Rc<Self>, lua: &Lua, what: Overrun) -> Error {
         if self.spent.get().is_none() {
             self.spent.set(Some(what));
             self.arm(lua, 1);
         }
-        Err(self.as_error())
+        self.as_error()
     }
 
     /// The error that stops a call that is spent.
@@ -179,7 +179,7 @@ impl Meter {
     pub(super) fn enter(self: &Rc<Self>, lua: &Lua) -> Result<()> {
         self.depth.set(self.depth.get() + 1);
         if self.active.get() && self.depth.get() > self.limits.pcall_depth {
-            return self.overrun(lua, Overrun::Depth);
+            return Err(self.overrun(lua, Overrun::Depth));
         }
         Ok(())
     }

@@ -22,8 +22,12 @@ pub enum Hook {
 
 impl Hook {
     /// All hooks.
-    pub const ALL: [Hook; 4] =
-        [Hook::ProtocolDetected, Hook::StatusChanged, Hook::PeriodicUpdate, Hook::FlowEnd];
+    pub const ALL: [Hook; 4] = [
+        Hook::ProtocolDetected,
+        Hook::StatusChanged,
+        Hook::PeriodicUpdate,
+        Hook::FlowEnd,
+    ];
 
     /// The name scripts use.
     pub fn name(self) -> &'static str {

@@ -177,6 +177,15 @@ struct Message<'a> {
     ended: bool,
 }
 
+/// Length of the message that `joined` begins, as far as its head is there and [`Joined`] can hold it.
+fn whole_message(joined: &Joined) -> usize {
+    let whole = match joined.as_slice() {
+        [_, a, b, c, ..] => HEAD + u32::from_be_bytes([0, *a, *b, *c]) as usize,
+        _ => HEAD,
+    };
+    whole.min(STREAM_BYTES)
+}
+
 enum Next<'a> {
     Message(Message<'a>),
     /// What is there ends before the head of another message.
@@ -233,18 +242,14 @@ impl<'a> Messages<'a> {
         joined.clear();
         let mut over = false;
         loop {
-            let whole = match joined.as_slice() {
-                [_, a, b, c, ..] => HEAD + u32::from_be_bytes([0, *a, *b, *c]) as usize,
-                _ => HEAD,
-            };
-            let missing = whole.min(STREAM_BYTES) - joined.len();
+            let missing = whole_message(joined) - joined.len();
             let (piece, rest) = self.fragment.split_at(missing.min(self.fragment.len()));
             joined
                 .extend_from_slice(piece)
                 .expect("no more than the capacity is missing");
             self.fragment = rest;
-            let full = joined.len() == STREAM_BYTES;
-            if joined.len() > HEAD && (joined.len() == whole || full) {
+            // Ends: what is missing is taken from a record that has it, and each record is taken once.
+            if joined.len() >= HEAD && joined.len() == whole_message(joined) {
                 break;
             }
             if self.fragment.is_empty() {
@@ -379,6 +384,30 @@ pub(crate) mod tests {
         assert!(talk.detail.facts.text(Fact::Ja4).is_some(), "{case}");
         assert!(!talk.flow.has(flag::AMBIGUOUS) && !talk.flow.has(flag::STREAM_LOST));
         assert_eq!(talk.detector.buffers_lent(), 0, "{case}");
+    }
+
+    #[test]
+    fn a_message_without_body_may_have_its_head_in_two_records() {
+        let record = |bytes: &[u8]| {
+            let mut record = vec![22, 3, 3, 0, bytes.len() as u8];
+            record.extend_from_slice(bytes);
+            record
+        };
+        // Something harmless of no length, its head cut, with a whole message behind it.
+        let data = [record(&[0, 0, 0]), record(&[0, 14, 0, 0, 0])].concat();
+        let mut messages = Messages::new(&data);
+        let mut joined = Joined::new();
+
+        for wanted in [0, 14] {
+            match messages.next(&mut joined) {
+                Next::Message(message) => {
+                    assert_eq!((message.kind, message.length), (wanted, 0));
+                    assert!(message.complete && !message.ended);
+                }
+                Next::Incomplete | Next::Over => panic!("no message {wanted}"),
+            }
+        }
+        assert!(matches!(messages.next(&mut joined), Next::Incomplete));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Packets nobody should send, through the whole engine: those of our captures with bytes changed, cut,
 //! doubled and made up. Each gets a verdict, none stalls the path, and the tables keep their size.
 //!
-//! `FLOWREEVE_PACKETS` sets how many (a million for a long look), `FLOWREEVE_CORPUS` a folder of captures to
+//! `FLOWREEVE_PACKETS` sets how many (default a million), `FLOWREEVE_CORPUS` a folder of captures to
 //! begin with in place of ours.
 
 #[path = "support/engine.rs"]
@@ -81,7 +81,7 @@ fn whatever_comes_gets_a_verdict_and_the_tables_keep_their_size() {
     let count: u64 = std::env::var("FLOWREEVE_PACKETS")
         .ok()
         .and_then(|count| count.parse().ok())
-        .unwrap_or(60_000);
+        .unwrap_or(1_000_000);
     let seeds = packets(&folder);
     assert!(
         seeds.len() > 100,

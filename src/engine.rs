@@ -9,7 +9,7 @@ use crate::events::{End, Event, Outbox, Record};
 use crate::flow::key::Dir;
 use crate::flow::table::FlowTable;
 use crate::flow::{Flow, L7, Stage, flag, tcp};
-use crate::l7::detector::{Detector, MAX_SILENCE, Progress, Seen, Segment};
+use crate::l7::detector::{Detector, Progress, Seen, Segment};
 use crate::packet::{L4, Malformed, Packet, tcp_flag};
 use crate::policy::{Judgement, Policy};
 use crate::script::current::Hook;
@@ -357,7 +357,10 @@ impl Engine {
             self.end(slot, end);
             return;
         }
-        if flow.stage == Stage::Probing && silent > MAX_SILENCE && !flow.has(flag::DETECTED) {
+        if flow.stage == Stage::Probing
+            && silent > self.detector.max_silence
+            && !flow.has(flag::DETECTED)
+        {
             self.give_up(slot, Ruling::Final);
         }
         let (flow, _) = self.flows.at(slot);

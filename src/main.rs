@@ -11,6 +11,7 @@ use flowreeve::config::{self, Config};
 use flowreeve::events::eve::Context;
 use flowreeve::logging::{self, To};
 use flowreeve::replay::{self, Summary};
+use flowreeve::script::catalog::Level;
 use flowreeve::time::Now;
 use flowreeve::{daemon, nft, setup};
 
@@ -202,5 +203,10 @@ fn list_plugins(
     } else {
         print!("{}", catalog.report_text());
     }
-    Ok(ExitCode::SUCCESS)
+    let refused = catalog.findings(Level::Refused).next().is_some();
+    Ok(if refused {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }

@@ -23,7 +23,7 @@ use crate::script::current::Hook;
 use crate::script::env::Env;
 use crate::script::sandbox::{Limits, Output};
 use crate::script::{Scripts, ScriptsError, Settings, Sources};
-use crate::time::Now;
+use crate::time::{Micros, Now};
 use crate::verdict::Class;
 
 /// Largest geolocation database that is loaded; it is held in memory as a whole.
@@ -233,9 +233,12 @@ pub enum SetupError {
 /// One packet thread's engine, its tables taken from `budget`. `seed` keys the flow table's hash.
 pub fn engine(config: &Config, budget: &Budget, seed: u64, scripts: Scripts) -> Engine {
     let policy = policy(config, &scripts);
+    let mut detector = Detector::new(budget.streams_per_queue() as usize);
+    detector.max_packets = u32::from(config.detect_packets);
+    detector.max_silence = Micros::from_secs(u64::from(config.detect_seconds));
     Engine::new(
         FlowTable::new(budget.flows_per_queue() as usize, seed),
-        Detector::new(budget.streams_per_queue() as usize),
+        detector,
         scripts,
         policy,
         Outbox::new(budget.events_per_queue() as usize),

@@ -71,6 +71,10 @@ pub struct Counters {
 /// Detection for all flows of one packet thread.
 pub struct Detector {
     pool: StreamPool,
+    /// Packets of both directions after which a flow settles with what is known; [`MAX_PACKETS`] unless set.
+    pub max_packets: u32,
+    /// Silence after which the engine calls [`Detector::give_up`]; [`MAX_SILENCE`] unless set.
+    pub max_silence: Micros,
     /// What happened since start.
     pub counters: Counters,
 }
@@ -80,6 +84,8 @@ impl Detector {
     pub fn new(buffers: usize) -> Self {
         Detector {
             pool: StreamPool::new(buffers),
+            max_packets: MAX_PACKETS,
+            max_silence: MAX_SILENCE,
             counters: Counters::default(),
         }
     }
@@ -114,7 +120,7 @@ impl Detector {
         }
         if flow.has(flag::L7_DONE) {
             self.release(flow);
-        } else if over_limit(flow) {
+        } else if over_limit(flow, self.max_packets) {
             self.give_up(flow, detail);
         }
         progress(flow)
@@ -309,14 +315,14 @@ fn progress(flow: &Flow) -> Progress {
     }
 }
 
-fn over_limit(flow: &Flow) -> bool {
+fn over_limit(flow: &Flow, max_packets: u32) -> bool {
     let in_pieces = progress(flow) == Progress::Undecided
         && flow.candidates != 0
         && flow.streams.iter().any(|stream| is_lent(*stream));
     let limit = if in_pieces {
-        MAX_PACKETS_IN_PIECES
+        MAX_PACKETS_IN_PIECES.max(max_packets)
     } else {
-        MAX_PACKETS
+        max_packets
     };
     flow.packets() >= limit
 }

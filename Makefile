@@ -1,6 +1,6 @@
 # What a person or the CI does with this project. Each target says what it could not do here.
 
-.PHONY: help build demo test lint lab
+.PHONY: help build demo test lint lab bench-lab
 
 help:
 	@echo "make build   the release binary, target/release/flowreeve"
@@ -8,6 +8,7 @@ help:
 	@echo "make lint    format, clippy, shell scripts, licences and advisories"
 	@echo "make test    lint, and all tests this machine can run"
 	@echo "make lab     only the tests that need root and network namespaces"
+	@echo "make bench-lab  inline, against plain forwarding (root, minutes; ROUNDS=n, SEED=n, ONLY=workload,...)"
 
 build:
 	cargo build --release --locked
@@ -23,3 +24,7 @@ test:
 
 lab:
 	@tests/run.sh lab
+
+bench-lab:
+	cargo build --release --locked --bin flowreeve --example bare_loop --example blast
+	@timeout -k 30 3600 benches/lab.py

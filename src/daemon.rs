@@ -20,7 +20,7 @@ use crate::script::env::Env;
 use crate::script::{Scripts, ScriptsError};
 use crate::setup;
 use crate::time::{Micros, Now};
-use crate::worker::{Message, Worker};
+use crate::worker::{self, Message, Worker};
 
 /// Longest a packet thread sleeps, and with it the delay of a signal or of a sweep.
 const TURN: Duration = Duration::from_millis(100);
@@ -259,7 +259,8 @@ impl PacketThread {
     ) -> Result<PacketThread, ScriptsError> {
         let env = setup::env(config);
         let scripts = load_scripts(config, &budget, &env)?;
-        let engine = setup::engine(config, &budget, setup::random_seed(), scripts);
+        let mut engine = setup::engine(config, &budget, setup::random_seed(), scripts);
+        engine.outbox.want_only(|kind| worker::wants(config, kind));
         let marks =
             Marks::new(config.ct_mask.bits()).expect("four bits: checked with the configuration");
         let told_at = Micros::default();
@@ -333,6 +334,9 @@ impl PacketThread {
 
     /// Scripts and policy anew; flows, their scores and verdicts stay.
     fn reload(&mut self, config: &Config) {
+        self.engine
+            .outbox
+            .want_only(|kind| worker::wants(config, kind));
         match load_scripts(config, &self.budget, &self.env) {
             Ok(scripts) => {
                 let policy = setup::policy(config, &scripts);

@@ -5,7 +5,7 @@
 //! nothing, waits for nothing; what happened goes into counters and into [`Outbox`].
 
 use crate::counters::Counters;
-use crate::events::{End, Event, Outbox, Record};
+use crate::events::{End, Event, Kind, Outbox, Record};
 use crate::flow::key::Dir;
 use crate::flow::table::FlowTable;
 use crate::flow::{Flow, L7, Stage, flag, tcp};
@@ -259,7 +259,9 @@ impl Engine {
         counters.settled += u64::from(flow.l7 != L7::default() && !flow.l7.guessed);
         counters.guessed += u64::from(flow.l7.guessed);
         counters.facts_cut += u64::from(detail.facts.cut);
-        self.tell(slot, Event::Detected);
+        if let Some(kind) = Kind::of(flow.l7.master) {
+            self.tell(slot, kind, Event::Detected);
+        }
         self.run(slot, Hook::ProtocolDetected, Phase::Complete, ruling);
     }
 
@@ -277,7 +279,7 @@ impl Engine {
             self.judge(slot, ruling);
         }
         if let Some(alert) = alert {
-            self.tell(slot, |record| Event::Alert(record, alert));
+            self.tell(slot, Kind::Alert, |record| Event::Alert(record, alert));
         }
     }
 
@@ -300,11 +302,14 @@ impl Engine {
         if judgement.would.drops() && !flow.has(flag::DROP_TOLD) {
             flow.flags |= flag::DROP_TOLD;
             self.counters.flows.condemned += 1;
-            self.tell(slot, Event::Drop);
+            self.tell(slot, Kind::Drop, Event::Drop);
         }
     }
 
-    fn tell(&mut self, slot: usize, event: impl FnOnce(Record) -> Event) {
+    fn tell(&mut self, slot: usize, kind: Kind, event: impl FnOnce(Record) -> Event) {
+        if !self.outbox.wants(kind) {
+            return;
+        }
         let (flow, detail) = self.flows.at(slot);
         let record = Record {
             flow: *flow,
@@ -396,7 +401,7 @@ impl Engine {
         }
         let (flow, _) = self.flows.at(slot);
         self.detector.release(flow);
-        self.tell(slot, |record| Event::FlowEnd(record, end));
+        self.tell(slot, Kind::Flow, |record| Event::FlowEnd(record, end));
         self.flows.free(slot);
     }
 }

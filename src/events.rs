@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All kinds.
+    /// All kinds, each at its own index.
     pub const ALL: [Kind; 7] = [
         Kind::Flow,
         Kind::Alert,
@@ -37,6 +37,16 @@ impl Kind {
         Kind::Http,
         Kind::Stats,
     ];
+
+    /// Kind of the record a protocol has of its own, if it has one.
+    pub fn of(protocol: Proto) -> Option<Kind> {
+        match protocol {
+            Proto::DNS => Some(Kind::Dns),
+            Proto::TLS => Some(Kind::Tls),
+            Proto::HTTP => Some(Kind::Http),
+            _ => None,
+        }
+    }
 
     /// The word in `event_type`.
     pub fn name(self) -> &'static str {
@@ -131,6 +141,7 @@ pub enum Event {
 pub struct Outbox {
     waiting: VecDeque<Event>,
     most: usize,
+    wanted: [bool; Kind::ALL.len()],
     /// Events handed on.
     pub taken: u64,
     /// Events that found no room, here or with the one they were handed to.
@@ -143,9 +154,21 @@ impl Outbox {
         Outbox {
             waiting: VecDeque::with_capacity(most),
             most,
+            wanted: [true; Kind::ALL.len()],
             taken: 0,
             lost: 0,
         }
+    }
+
+    /// From here on, the kinds `wanted` says. At first all are.
+    pub fn want_only(&mut self, wanted: impl Fn(Kind) -> bool) {
+        self.wanted = Kind::ALL.map(wanted);
+    }
+
+    /// Whether somebody waits for events of this kind. A flood of flows is a flood of events, each a copy of its
+    /// flow: what nobody waits for is not to be made.
+    pub fn wants(&self, kind: Kind) -> bool {
+        self.wanted[kind as usize]
     }
 
     /// Puts an event in, if there is room.
@@ -172,12 +195,7 @@ impl Event {
             Event::FlowEnd(..) => Some(Kind::Flow),
             Event::Alert(..) => Some(Kind::Alert),
             Event::Drop(_) => Some(Kind::Drop),
-            Event::Detected(record) => match record.flow.l7.master {
-                Proto::DNS => Some(Kind::Dns),
-                Proto::TLS => Some(Kind::Tls),
-                Proto::HTTP => Some(Kind::Http),
-                _ => None,
-            },
+            Event::Detected(record) => Kind::of(record.flow.l7.master),
         }
     }
 }
@@ -266,6 +284,17 @@ pub(crate) mod tests {
             params: r#"{"url":"a\"b"}"#.parse().unwrap(),
             message: "EXE download from www.netflix.com".parse().unwrap(),
         }
+    }
+
+    #[test]
+    fn an_outbox_wants_everything_until_it_is_told_otherwise() {
+        let mut outbox = Outbox::new(1);
+        assert!(Kind::ALL.iter().all(|&kind| outbox.wants(kind)));
+
+        outbox.want_only(|kind| kind == Kind::Drop);
+
+        let wanted = Kind::ALL.iter().filter(|&&kind| outbox.wants(kind));
+        assert_eq!(wanted.collect::<Vec<_>>(), [&Kind::Drop]);
     }
 
     #[test]

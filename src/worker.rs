@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use crate::alerts::{Alerts, Told};
-use crate::config::Config;
+use crate::config::{Config, Eve, Output};
 use crate::counters::Counters;
 use crate::events::eve::Context;
 use crate::events::output::Outputs;
-use crate::events::{Event, Record};
+use crate::events::{Event, Kind, Record};
 use crate::logging::NOTICE;
 use crate::script::catalog::Catalog;
 use crate::time::{Micros, Now};
@@ -25,6 +25,12 @@ pub enum Message {
     Scripts(Arc<Catalog>),
     /// Counters of the packet thread with this index, now.
     Counters(usize, Counters),
+}
+
+/// Whether the worker has a use for events of this kind: an output takes it, or alerts and log do.
+pub fn wants(config: &Config, kind: Kind) -> bool {
+    let taken = |eve: &Eve| eve.enabled && eve.output != Output::Off && eve.kinds.contains(&kind);
+    matches!(kind, Kind::Alert | Kind::Drop) || config.eve.iter().any(taken)
 }
 
 /// What the worker keeps.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use flowreeve::packet::{L4, Packet};
 use flowreeve::replay::capture::{Capture, Fault};
@@ -94,4 +95,33 @@ fn every_capture_of_the_corpus_is_read_to_its_end() {
         "more than one file in a hundred is damaged: {:?}",
         counts.faults
     );
+}
+
+#[test]
+fn replayed_twice_the_corpus_gives_the_same_events_to_the_byte() {
+    let Some(folder) = std::env::var_os("FLOWREEVE_CORPUS") else {
+        println!("FLOWREEVE_CORPUS is not set: nothing replayed");
+        return;
+    };
+    let files = files(Path::new(&folder));
+    let replay = || {
+        Command::new(env!("CARGO_BIN_EXE_flowreeve"))
+            .args(["replay", "--mode", "enforce", "--plugins"])
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins"))
+            .args(&files)
+            .output()
+            .expect("the binary was built for this test")
+    };
+
+    let (once, again) = (replay(), replay());
+
+    assert!(
+        once.status.success(),
+        "{}",
+        String::from_utf8_lossy(&once.stderr)
+    );
+    assert!(once.stdout == again.stdout && once.stderr == again.stderr);
+    let lines = once.stdout.iter().filter(|byte| **byte == b'\n').count();
+    println!("{} captures, {lines} events, twice the same", files.len());
+    assert!(lines > files.len());
 }

@@ -120,7 +120,10 @@ fn whatever_comes_gets_a_verdict_and_the_tables_keep_their_size() {
     let (used, most) = engine.fill();
     assert_eq!(counters.packets.seen, count);
     assert!(used <= most);
-    assert!(counters.flows.created > 0 && counters.flows.condemned > 0);
+    assert!(counters.flows.created > 0);
+    if folder.starts_with(env!("CARGO_MANIFEST_DIR")) {
+        assert!(counters.flows.condemned > 0); // ours have downloads that plugins stop
+    }
     assert_eq!(counters.events.lost, 0);
     assert!(counters.malformed.each().any(|(_, count)| count > 0));
 }

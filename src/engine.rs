@@ -158,10 +158,13 @@ impl Engine {
         (self.flows.len(), self.flows.capacity())
     }
 
-    /// A packet that is none we can place passes: what is not understood is counted, not punished.
+    /// A packet that is none we can place is counted, and passes unless the owner wants to fail closed.
     fn refuse(&mut self, kind: Malformed) -> Verdict {
         self.counters.malformed.count(kind as usize);
-        Verdict::Pass
+        match self.policy.fail_open {
+            true => Verdict::Pass,
+            false => Verdict::Drop,
+        }
     }
 
     /// The slot of the packet's flow, begun if it is not there.
@@ -235,6 +238,9 @@ impl Engine {
         if let L4::Tcp { flags, seq, .. } = packet.l4 {
             tcp::advance(flow, dir, flags, seq, packet.payload_len);
         }
+        if flow.stage == Stage::New && (packet.payload_len > 0 || flow.has(flag::HANDSHAKE)) {
+            flow.stage = Stage::Probing;
+        }
         dir
     }
 
@@ -243,7 +249,7 @@ impl Engine {
         let (flow, detail) = self.flows.at(slot);
         let progress = self.detector.feed(flow, detail, &seen(dir, packet));
         if progress >= Progress::Request && !flow.has(flag::EARLY_DONE) {
-            flow.flags |= flag::EARLY_DONE;
+            flow.flags |= flag::EARLY_DONE; // whether or not a script is there to run
             self.run(slot, Hook::ProtocolDetected, Phase::Early, Ruling::OnlyDrop);
         }
         if progress == Progress::Done {

@@ -34,6 +34,8 @@ pub struct Policy {
     pub exempt: Box<[Exempt]>,
     /// Actions of single scripts, by script index; they override `action`.
     pub script_actions: Box<[Option<Action>]>,
+    /// What is not understood passes.
+    pub fail_open: bool,
     /// How a flow goes on that passed: offload only if nobody wants to hear of it again.
     pub released: Class,
 }
@@ -48,6 +50,7 @@ impl Default for Policy {
             score_mode: ScoreMode::Event,
             exempt: Box::default(),
             script_actions: Box::default(),
+            fail_open: true,
             released: Class::Offload,
         }
     }

@@ -133,6 +133,7 @@ pub fn policy(config: &Config, scripts: &Scripts) -> Policy {
             .iter()
             .map(|script| script.action)
             .collect(),
+        fail_open: config.fail_open,
         released: if heard_again {
             Class::Plain
         } else {

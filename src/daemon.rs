@@ -163,6 +163,9 @@ fn queue_config(config: &Config, budget: &Budget, number: u16) -> QueueConfig {
     QueueConfig {
         copy_range: budget.copy_range,
         recv_buffer: budget.recv_buffer_bytes,
+        // Queue and buffer fill together, a small packet taking some 800 bytes of it. The classes' buffers hold
+        // 50 to 100 ms of what their boards can be asked at most.
+        max_len: (budget.recv_buffer_bytes / 1024) as u32,
         fail_open: config.fail_open,
         ..QueueConfig::new(number)
     }

@@ -37,10 +37,11 @@ VARIANTS = {
     "bare": "bare loop, all queued",
     "queued": "flowreeve, all queued, 20 scripts",
     "kept": "flowreeve as shipped, 20 scripts",
+    "unscripted": "flowreeve as shipped, no scripts",
 }
 AGAIN = "-again"
 
-# workload: unit, what it is, variants; the one named last runs twice.
+# workload: unit, what it is, variants.
 WORKLOADS = {
     "small-64": ("packets/s", "64-byte UDP, 64 flows", ["plain", "bare", "queued", "kept"]),
     "small-50k": (
@@ -51,7 +52,7 @@ WORKLOADS = {
     "short": (
         "requests/s",
         "HTTP, 32 connections at once, one request each",
-        ["plain", "bare", "queued", "kept", "plain" + AGAIN],
+        ["plain", "bare", "queued", "kept", "unscripted", "plain" + AGAIN],
     ),
     "bulk-gso": (
         "Gbit/s",
@@ -159,8 +160,8 @@ class Lab:
         )
         log = self.folder / "nginx-errors.log"
         nginx = ["nginx", "-p", self.folder, "-e", log, "-c", self.folder / "nginx.conf"]
-        self.start("nginx", inside("server", *on(*SERVING), *nginx))
-        self.server = self.start("iperf3", inside("server", *on(*SERVING), "iperf3", "-s"))
+        self.start("nginx", inside("server", *on(BOTH), *nginx))
+        self.server = self.start("iperf3", inside("server", *on(BOTH), "iperf3", "-s"))
         for port in ["80", "5201"]:
             listening = inside("server", "ss", "-Hltn", f"sport = :{port}")
             wait_until(f"server on port {port}", lambda: run(listening).stdout)
@@ -182,12 +183,14 @@ class Lab:
 
     def write_config(self):
         self.config = self.folder / "flowreeve.conf"
-        self.config.write_text(
-            "config main\n\toption enabled '1'\n\toption mode 'enforce'\n\tlist device 'r0'\n"
-            f"\toption queues '1'\n\toption queue_base '{QUEUE}'\n"
-            f"\tlist plugins '{self.folder}/plugins'\n"
-            f"\toption scripts_file '{self.folder}/scripts.json'\n"
-        )
+        self.unscripted = self.folder / "unscripted.conf"
+        for config, plugins in [(self.config, "plugins"), (self.unscripted, "no-plugins")]:
+            config.write_text(
+                "config main\n\toption enabled '1'\n\toption mode 'enforce'\n\tlist device 'r0'\n"
+                f"\toption queues '1'\n\toption queue_base '{QUEUE}'\n"
+                f"\tlist plugins '{self.folder}/{plugins}'\n"
+                f"\toption scripts_file '{self.folder}/scripts.json'\n"
+            )
         flowreeve = RELEASE / "flowreeve"
         whole = run([flowreeve, "render-nft", "--config", self.config]).stdout
         # Not every kernel has nft's queue statement; iptables' NFQUEUE does the same.
@@ -207,20 +210,22 @@ class Lab:
         if variant == "plain":
             self.rules("plain")
             return
-        if variant == "kept" and self.table is not None:
+        kept = variant in ("kept", "unscripted")
+        if kept and self.table is not None:
             self.rules("plain")
             run(inside("router", "nft", "-f", "-"), input=self.table)
-        elif variant == "kept":
+        elif kept:
             self.rules("ours", input=self.table_without_queue)
         else:
             self.rules("queue")
         if variant == "bare":
             command = [RELEASE / "examples/bare_loop", str(QUEUE)]
         else:
-            command = [RELEASE / "flowreeve", "run", "--config", self.config]
+            config = self.unscripted if variant == "unscripted" else self.config
+            command = [RELEASE / "flowreeve", "run", "--config", config]
         log = open(self.folder / "engine.log", "ab")
         self.engine = subprocess.Popen(
-            inside("router", *on(*ENGINE), *command), stdout=log, stderr=log
+            inside("router", *on(BOTH), *command), stdout=log, stderr=log
         )
         log.close()
         wait_until(f"{variant} bound to its queue", lambda: self.queue() is not None)
@@ -268,15 +273,15 @@ class Lab:
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
-# Cores: who sends, who serves, and the engine.
-SENDING, SERVING, ENGINE = ("0",), ("1",), ("0,1",)
+# Cores. Whoever sends a flood keeps to one; else the scheduler does best with all on both.
+FLOODING, BOTH = "0", "0,1"
 
 
 def small(lab, flows):
     """Packets a second at the server's interface, while the sender sends; losses: sent and not come."""
     before = lab.received()
     sender = subprocess.Popen(
-        inside("client", *on(*SENDING), RELEASE / "examples/blast", SERVER, str(flows), "1.2"),
+        inside("client", *on(FLOODING), RELEASE / "examples/blast", SERVER, str(flows), "1.2"),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -297,7 +302,7 @@ def small(lab, flows):
 
 def short(lab):
     command = ["wrk", "-t1", "-c32", "-d1s", "--timeout", "2s", "-H", "Connection: close"]
-    output = run(inside("client", *on(*SENDING), *command, f"http://{SERVER}/")).stdout
+    output = run(inside("client", *on(BOTH), *command, f"http://{SERVER}/")).stdout
     requests = int(re.search(r"(\d+) requests in", output).group(1))
     errors = re.search(r"Socket errors: (.*)|Non-2xx.*: (\d+)", output)
     failed = sum(map(int, re.findall(r"\d+", errors.group(0)[8:]))) if errors else 0
@@ -306,7 +311,7 @@ def short(lab):
 
 def bulk(lab):
     command = ["iperf3", "-c", SERVER, "-t", "1", "-O", "1", "-J"]
-    report = json.loads(run(inside("client", *on(*SENDING), *command)).stdout)["end"]
+    report = json.loads(run(inside("client", *on(BOTH), *command)).stdout)["end"]
     received, sent = report["sum_received"], report["sum_sent"]
     return received["bits_per_second"] / 1e9, sent["retransmits"], sent["bytes"] // 1460
 

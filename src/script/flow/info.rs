@@ -1,4 +1,4 @@
-//! `flow.getInfo()`: a fresh table a call, made of values found out once an event.
+//! `flow.getInfo()`, and what else gives a fresh table a call, made of values found out once an event.
 //!
 //! Several scripts of one event take this table, and each may change or keep its own. The values are kept on
 //! the Lua side and the table is made by a constructor there, which costs a fraction of setting its fields
@@ -10,8 +10,8 @@ use std::rc::Rc;
 use mlua::chunk::ChunkMode;
 use mlua::{Function, IntoLua, MultiValue};
 
+use super::Api;
 use super::view::{Peer, View};
-use super::{Answer, Api};
 use crate::flow::key::FlowKey;
 use crate::flow::{Counters, Flow, L7};
 use crate::l7::Facts;
@@ -19,7 +19,6 @@ use crate::script::current::Slot;
 use crate::time::Micros;
 
 /// All the values depend on.
-#[derive(PartialEq)]
 struct Seen {
     key: FlowKey,
     id: u64,
@@ -55,9 +54,44 @@ impl Seen {
             facts,
         }
     }
+
+    /// Whether it is `slot`'s still; field by field, since this is asked at every call.
+    fn holds(&self, slot: &Slot) -> bool {
+        let Seen {
+            key,
+            id,
+            flags,
+            first_seen,
+            last_seen,
+            counters,
+            l7,
+            facts,
+        } = self;
+        let flow = &slot.flow;
+        *id == flow.id
+            && *last_seen == flow.last_seen
+            && *first_seen == flow.first_seen
+            && *flags == flow.flags
+            && *l7 == flow.l7
+            && *counters == flow.counters
+            && *key == flow.key
+            && *facts == slot.detail.facts
+    }
 }
 
 pub fn install(api: &Api) -> mlua::Result<()> {
+    keep(api, "getInfo", include_str!("../lua/flow_info.lua"), values)?;
+    api.get("getFlowInfoField", |v| v.text(v.info()))
+}
+
+/// Makes the function `name`: `constructor` is Lua text that takes two functions, one that says whether what it
+/// has still holds (nothing without a flow), and one that gives the values anew.
+pub fn keep(
+    api: &Api,
+    name: &str,
+    constructor: &str,
+    values: fn(&View) -> mlua::Result<MultiValue>,
+) -> mlua::Result<()> {
     let seen: Rc<RefCell<Option<Seen>>> = Rc::default();
 
     let (current, known) = (Rc::clone(api.current), Rc::clone(&seen));
@@ -67,9 +101,9 @@ pub fn install(api: &Api) -> mlua::Result<()> {
             known
                 .borrow()
                 .as_ref()
-                .is_some_and(|seen| *seen == Seen::of(&slot))
+                .is_some_and(|seen| seen.holds(&slot))
         };
-        Ok(Answer(slot.active.then(holds)))
+        Ok(slot.active.then(holds)) // nil for none: Lua text asks, no script
     })?;
 
     let (current, env) = (Rc::clone(api.current), Rc::clone(api.env));
@@ -84,14 +118,13 @@ pub fn install(api: &Api) -> mlua::Result<()> {
         Ok(found)
     })?;
 
-    let get_info: Function = api
+    let made: Function = api
         .lua
-        .load(include_str!("../lua/flow_info.lua"))
-        .set_name("=flow_info")
+        .load(constructor)
+        .set_name(format!("={name}"))
         .set_mode(ChunkMode::Text)
         .call((still_holds, values))?;
-    api.table.raw_set("getInfo", get_info)?;
-    api.get("getFlowInfoField", |v| v.text(v.info()))
+    api.table.raw_set(name, made)
 }
 
 /// The values in the order `flow_info.lua` takes them.

@@ -1,8 +1,9 @@
 //! What the flow speaks and what was read of it: plugin contract 8.2, 8.7, and the tables of 14.2.
 
-use mlua::{IntoLua, Table, Value};
+use mlua::{IntoLua, MultiValue, Table, Value};
 
 use super::Api;
+use super::info;
 use super::risk;
 use super::view::View;
 use crate::l7::{Fact, Proto};
@@ -41,11 +42,12 @@ fn names(api: &Api) -> mlua::Result<()> {
 }
 
 fn tables(api: &Api) -> mlua::Result<()> {
-    api.get("getHTTPInfo", |v| {
-        let table = v.lua.create_table()?;
-        add_http(v, &table)?;
-        Ok(table)
-    })?;
+    info::keep(
+        api,
+        "getHTTPInfo",
+        include_str!("../lua/flow_http.lua"),
+        http_values,
+    )?;
     api.get("http", |v| {
         let table = v.lua.create_table()?;
         if add_http(v, &table)? {
@@ -135,19 +137,38 @@ pub fn risk_table(view: &View) -> mlua::Result<Table> {
     Ok(table)
 }
 
+/// The values of `getHTTPInfo` in the order of `HTTP_KEYS` and of `flow_http.lua`; none if the flow is not HTTP.
+fn http_values(view: &View) -> mlua::Result<MultiValue> {
+    if !view.speaks(Proto::HTTP) {
+        return Ok(MultiValue::new());
+    }
+    let [method, code, url] = match view.facts().bytes(Fact::HttpMethod) {
+        Some(method) => [
+            view.text(method)?.into_lua(view.lua)?,
+            view.number(Fact::HttpStatus)
+                .unwrap_or(0)
+                .into_lua(view.lua)?,
+            view.text(view.url())?.into_lua(view.lua)?,
+        ],
+        None => [Value::Nil, Value::Nil, Value::Nil],
+    };
+    let name = view.facts().host().into_lua(view.lua)?;
+    Ok(MultiValue::from_iter([method, code, url, name]))
+}
+
+const HTTP_KEYS: [&str; 4] = [
+    "protos.http.last_method",
+    "protos.http.last_return_code",
+    "protos.http.last_url",
+    "protos.http.server_name",
+];
+
 /// Adds the keys of `getHTTPInfo`; false if the flow is not HTTP.
 pub fn add_http(view: &View, table: &Table) -> mlua::Result<bool> {
-    if !view.speaks(Proto::HTTP) {
-        return Ok(false);
+    for (key, value) in HTTP_KEYS.iter().zip(http_values(view)?) {
+        table.raw_set(*key, value)?;
     }
-    if let Some(method) = view.facts().bytes(Fact::HttpMethod) {
-        let status = view.number(Fact::HttpStatus).unwrap_or(0);
-        table.raw_set("protos.http.last_method", view.text(method)?)?;
-        table.raw_set("protos.http.last_return_code", status)?;
-        table.raw_set("protos.http.last_url", view.text(view.url())?)?;
-    }
-    table.raw_set("protos.http.server_name", view.facts().host())?;
-    Ok(true)
+    Ok(view.speaks(Proto::HTTP))
 }
 
 /// Adds the keys of `getDNSInfo`; false if the flow is not DNS.

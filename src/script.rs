@@ -203,6 +203,11 @@ impl Scripts {
             .any(|call| call.early)
     }
 
+    /// Bytes of the Lua heap in use.
+    pub fn heap_bytes(&self) -> usize {
+        self.sandbox.used_memory()
+    }
+
     /// What each script has cost, in the catalogue's order.
     pub fn counters(&self) -> impl ExactSizeIterator<Item = Counters> {
         self.records.iter().map(|record| record.counters)

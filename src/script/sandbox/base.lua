@@ -164,7 +164,80 @@ local function charge_made(text)
 end
 
 local string = library(lua.string, { "byte", "char", "len", "packsize", "sub" })
-string.find, string.match = host.find, host.match
+
+-- A pattern that repeats nothing costs Lua's own matcher no more than the length of the text times its own:
+-- that is charged here, and spares the way to the counted matcher and back.
+local STRAIGHT_STEPS <const> = 65536
+local MAX_KNOWN <const> = 256
+local lua_find, lua_match = lua.string.find, lua.string.match
+local straight, known = {}, 0
+
+-- Whether a pattern is well-formed and without quantifiers, %b, %f and back-references.
+local function is_straight(pattern)
+  local byte, at, open, captures = lua.string.byte, 1, 0, 0
+  local function item(char) -- after `%`
+    return char ~= nil and char ~= 98 and char ~= 102 and not (char >= 48 and char <= 57)
+  end
+  while at <= #pattern do
+    local char = byte(pattern, at)
+    if char == 37 then -- %
+      if not item(byte(pattern, at + 1)) then return false end
+      at = at + 1
+    elseif char == 42 or char == 43 or char == 45 or char == 63 then -- * + - ?
+      return false
+    elseif char == 40 then -- (
+      open, captures = open + 1, captures + 1
+      if captures > 30 then return false end
+    elseif char == 41 then -- )
+      open = open - 1
+      if open < 0 then return false end
+    elseif char == 91 then -- [
+      at = at + 1
+      if byte(pattern, at) == 94 then at = at + 1 end
+      local first = at
+      while byte(pattern, at) ~= 93 or at == first do
+        local inner = byte(pattern, at)
+        if inner == nil or (inner == 37 and not item(byte(pattern, at + 1))) then return false end
+        at = at + (inner == 37 and 2 or 1)
+      end
+    end
+    at = at + 1
+  end
+  return open == 0
+end
+
+local function judge(pattern)
+  if type(pattern) ~= "string" or #pattern > 64 then return false end
+  if known >= MAX_KNOWN then straight, known = {}, 0 end
+  known = known + 1
+  straight[pattern] = is_straight(pattern)
+  return straight[pattern]
+end
+
+local function runs_straight(s, pattern)
+  local is = straight[pattern]
+  if is == nil then is = judge(pattern) end
+  if not is then return false end
+  local steps = #s * #pattern
+  if steps > STRAIGHT_STEPS then return false end
+  charge_work(steps / BYTES_PER_UNIT)
+  return true
+end
+
+-- Keeps the call before it from being a tail call: errors name the line of whoever called us.
+local function all(...) return ... end
+
+function string.match(s, pattern, init)
+  if init == nil and type(s) == "string" and runs_straight(s, pattern) then return lua_match(s, pattern) end
+  return all(host.match(s, pattern, init))
+end
+
+function string.find(s, pattern, init, plain)
+  if init == nil and plain == nil and type(s) == "string" and runs_straight(s, pattern) then
+    return lua_find(s, pattern)
+  end
+  return all(host.find(s, pattern, init, plain))
+end
 
 function string.lower(s) charge_text(s) return lua.string.lower(s) end
 function string.upper(s) charge_text(s) return lua.string.upper(s) end

@@ -26,7 +26,7 @@ fn finder(lua: &Lua, meter: &Rc<Meter>, find: bool) -> Result<Function> {
                 lua,
                 meter: &meter,
                 name,
-                level: 1,
+                level: 2,
             };
             let (subject, pattern) = (caller.text(s, 1)?, caller.text(p, 2)?);
             let (subject, pattern) = (&*subject.as_bytes(), &*pattern.as_bytes());
@@ -286,13 +286,18 @@ impl Caller<'_> {
         }
     }
 
-    /// An ordinary error, with the script's file and line.
+    /// An ordinary error, with the script's file and line: those of the nearest caller that has any, since one
+    /// that calls us last leaves the stack.
     fn fault(&self, message: &str) -> Error {
         self.meter.pay_for_error();
-        let place = self.lua.inspect_stack(self.level, |caller| {
-            let line = caller.current_line()?;
-            Some(format!("{}:{line}: ", caller.source().short_src?))
+        let place = (self.level..self.level + 5).find_map(|level| {
+            let place = self.lua.inspect_stack(level, |caller| {
+                let line = caller.current_line()?;
+                let file = caller.source().short_src?;
+                (!file.starts_with('[')).then(|| format!("{file}:{line}: "))
+            });
+            place.flatten()
         });
-        Error::runtime(place.flatten().unwrap_or_default() + message)
+        Error::runtime(place.unwrap_or_default() + message)
     }
 }

@@ -41,8 +41,8 @@ pub enum DaemonError {
     Budget(#[from] BudgetError),
     #[error(transparent)]
     Queue(#[from] QueueError),
-    #[error("cannot make the Lua state: {0}")]
-    Scripts(String),
+    #[error("a packet thread ended by itself; the lines above say why")]
+    Thread,
     #[error("cannot start a thread or take signals")]
     System(#[from] io::Error),
 }
@@ -53,7 +53,7 @@ impl DaemonError {
         match self {
             DaemonError::Config(_) | DaemonError::Budget(_) => 2,
             DaemonError::Queue(error) => error.exit_code(),
-            DaemonError::Scripts(_) | DaemonError::System(_) => 1,
+            DaemonError::Thread | DaemonError::System(_) => 1,
         }
     }
 }
@@ -73,6 +73,7 @@ pub fn run(config_file: &Path) -> Result<(), DaemonError> {
     }
     let budget = Budget::choose(&config, &Machine::read(), Path::new(BOARD_DIR))?;
     let signals = Signals::take()?;
+    volunteer_for_the_oom_killer();
 
     let (sender, messages) = mpsc::sync_channel(budget.event_ring as usize);
     let mut threads = Vec::new();
@@ -107,11 +108,21 @@ pub fn run(config_file: &Path) -> Result<(), DaemonError> {
     serve(worker, &messages, &threads, &signals, config_file);
 
     drop(watchdog);
-    for thread in threads {
-        thread.join();
+    let ended_well = threads
+        .into_iter()
+        .map(Thread::join)
+        .fold(true, |all, one| all & one);
+    if !ended_well {
+        return Err(DaemonError::Thread);
     }
     log::info!(target: crate::logging::NOTICE, "stopped");
     Ok(())
+}
+
+/// If memory runs out, better us than the router's DHCP or SSH: traffic passes without us. Where it cannot be
+/// said, nothing is lost.
+fn volunteer_for_the_oom_killer() {
+    let _ = std::fs::write("/proc/self/oom_score_adj", "200");
 }
 
 /// The worker's loop, until all packet threads have gone.
@@ -200,7 +211,7 @@ enum Command {
 /// A packet thread, as its owner holds it.
 struct Thread {
     commands: SyncSender<Command>,
-    handle: JoinHandle<()>,
+    handle: JoinHandle<bool>,
 }
 
 impl Thread {
@@ -219,22 +230,31 @@ impl Thread {
             .name(format!("packets-{index}"))
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                match PacketThread::new(index, queue, &config, budget, inbox, messages) {
+                // However it ends, the others end too: whoever supervises the process starts it whole.
+                let _all = EndsAll(Arc::clone(&stop));
+                let thread = PacketThread::new(index, queue, &config, budget, inbox, messages);
+                match thread {
                     Ok(thread) => thread.run(&stop),
-                    // The queue closes, so the rule's bypass holds; without scripts nothing could be judged.
-                    Err(error) => {
-                        log::error!("{error}");
-                        stop.store(true, Ordering::Relaxed);
-                    }
+                    // Without scripts nothing could be judged.
+                    Err(error) => log::error!("{error}"),
                 }
+                stop.load(Ordering::Relaxed)
             })?;
         Ok(Thread { commands, handle })
     }
 
-    fn join(self) {
-        if self.handle.join().is_err() {
-            log::error!("a packet thread ended by a panic");
-        }
+    /// Waits for its end; whether it ended because it was told to.
+    fn join(self) -> bool {
+        self.handle.join().unwrap_or(false)
+    }
+}
+
+/// Tells all threads to stop when it goes.
+struct EndsAll(Arc<AtomicBool>);
+
+impl Drop for EndsAll {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -13,7 +13,8 @@ flowreeve=${FLOWREEVE:-$root/target/release/flowreeve}
 # shellcheck source=tests/lab/stage.sh
 . "$root/tests/lab/stage.sh"
 
-packages="nginx-light dnsmasq-base bind9-dnsutils curl iproute2 iptables nftables conntrack ethtool openssl"
+packages="nginx-light dnsmasq-base bind9-dnsutils curl iproute2 iptables nftables conntrack ethtool openssl procps
+    iputils-ping"
 
 # A C compiler builds Lua; the rest is for the live stage.
 install_missing() {

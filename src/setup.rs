@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use std::time::Duration;
 
@@ -142,10 +144,24 @@ pub fn policy(config: &Config, scripts: &Scripts) -> Policy {
     }
 }
 
-/// What scripts print goes to standard output.
+/// Pieces of text from scripts that may wait for a slow reader of standard output.
+const WAITING_PRINTS: usize = 256;
+
+/// What scripts print goes to standard output, by way of a thread: a reader that is slow or stopped holds no
+/// packet, and what it leaves no room for is lost. The thread ends with the last copy of the output.
 pub fn to_stdout() -> Output {
-    Rc::new(|text| {
-        let _ = io::stdout().write_all(text); // nobody left to tell
+    let (sender, texts) = sync_channel::<Vec<u8>>(WAITING_PRINTS);
+    let write = move || {
+        for text in texts {
+            let _ = io::stdout().write_all(&text); // nobody left to tell
+        }
+    };
+    let thread = thread::Builder::new().name("script-output".into());
+    if let Err(error) = thread.stack_size(128 * 1024).spawn(write) {
+        log::error!("what scripts print is lost: {error}");
+    }
+    Rc::new(move |text| {
+        let _ = sender.try_send(text.to_vec());
     })
 }
 

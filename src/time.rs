@@ -3,7 +3,7 @@
 
 pub mod date;
 
-use std::ops::{Add, Sub};
+use std::ops::Add;
 
 /// Microseconds. As a point in time: on the clock its field or argument names (see [`Now`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,13 +35,6 @@ impl Add for Micros {
     type Output = Micros;
     fn add(self, other: Micros) -> Micros {
         Micros(self.0.saturating_add(other.0))
-    }
-}
-
-impl Sub for Micros {
-    type Output = Micros;
-    fn sub(self, other: Micros) -> Micros {
-        self.since(other)
     }
 }
 

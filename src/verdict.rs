@@ -97,8 +97,6 @@ pub enum Reason {
     },
     /// The owner exempts one of its ends: index of the entry.
     Exempt(u16),
-    /// Detection gave the flow up because tables were full.
-    TableFull,
 }
 
 /// A [`Reason`] in words; names are looked up by `names(script, status)`.
@@ -131,7 +129,6 @@ impl fmt::Display for ReasonText<'_> {
             Reason::Exempt(entry) => {
                 write!(f, "exempt by entry {} of the configuration", entry + 1)
             }
-            Reason::TableFull => f.write_str("passed without inspection: tables were full"),
         }
     }
 }

@@ -192,11 +192,9 @@ impl Context<'_> {
             Reason::Exceeds { status, script, .. } => {
                 (self.names.script(script), self.names.status(status).name)
             }
-            Reason::Undecided
-            | Reason::Clean
-            | Reason::Below { .. }
-            | Reason::Exempt(_)
-            | Reason::TableFull => ("", ""),
+            Reason::Undecided | Reason::Clean | Reason::Below { .. } | Reason::Exempt(_) => {
+                ("", "")
+            }
         };
         ReasonText {
             reason,
